@@ -1,0 +1,23 @@
+import type { Knex } from 'knex'
+
+export const name = '20261101-11-idempotency-keys'
+
+/** Answers kept for a repeat of the same request. */
+export async function up(db: Knex): Promise<void> {
+  await db.raw(`
+    create table idempotency_keys (
+      scope_key varchar(320) character set utf8mb4 collate utf8mb4_bin not null primary key,
+      request_hash binary(32) not null,
+      status varchar(20) character set ascii collate ascii_bin not null,
+      response_status smallint unsigned null,
+      response_body mediumtext null,
+      created_at datetime(6) not null,
+      expires_at datetime(6) not null,
+      key idempotency_keys_expires_at (expires_at)
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+  `)
+}
+
+export async function down(db: Knex): Promise<void> {
+  await db.raw('drop table idempotency_keys')
+}

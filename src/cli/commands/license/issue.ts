@@ -1,0 +1,93 @@
+import { AppError } from '../../../core/errors.js'
+import { issueLicense } from '../../../core/licensing/issue-license.js'
+import { enterTenant } from '../../../core/tenants/scope.js'
+import { collect, createCommand } from '../../command.js'
+import { type Runtime, withContext } from '../../runtime.js'
+import { formatFields } from '../../terminal.js'
+import { licenseFields, licenseJson } from './shown.js'
+
+type Options = {
+  readonly tenant: string
+  readonly product: string
+  readonly createProduct?: string
+  readonly type?: string
+  readonly starts?: string
+  readonly expires?: string
+  readonly graceDays?: string
+  readonly entitlement?: readonly string[]
+  readonly customerName?: string
+  readonly customerEmail?: string
+}
+
+export const licenseIssue = (runtime: Runtime) =>
+  createCommand({
+    name: 'issue',
+    about: 'issue a license for a product of a tenant',
+    examples: [
+      [
+        'license issue --tenant acme --product editor --create-product "Acme Editor"',
+        'the first one, with its product',
+      ],
+      [
+        'license issue --tenant acme --product editor --type trial --expires 2027-01-31',
+        'a trial with a fixed end',
+      ],
+      [
+        'license issue --tenant acme --product editor --type perpetual -e features.export=true -e activations.max=5',
+        'with entitlements',
+      ],
+    ],
+  })
+    .requiredOption('--tenant <slug>', 'the tenant')
+    .requiredOption('--product <code>', 'the product that it is for')
+    .option('--create-product <name>', 'create the product under this name if there is none')
+    .option('--type <type>', 'perpetual, subscription or trial (default: subscription)')
+    .option('--starts <time>', 'not valid before: a date or an RFC 3339 time')
+    .option(
+      '--expires <time>',
+      'a date, an RFC 3339 time, or "never" (default: by type, from the tenant\'s settings)',
+    )
+    .option('--grace-days <days>', 'days that it stays valid after it expires')
+    .option('-e, --entitlement <code=value>', 'grant something; may be repeated', collect)
+    .option('--customer-name <name>', 'whom it is for')
+    .option('--customer-email <address>', 'their e-mail address')
+    .action(
+      withContext(runtime, async ({ ctx, terminal }, options: Options) => {
+        const scope = await enterTenant(ctx, options.tenant)
+        const { license, product } = await issueLicense(scope, toInput(options))
+        await terminal.record(licenseJson(license, product.code, scope.now()), () =>
+          formatFields(licenseFields(license, product.code, scope.now())),
+        )
+      }),
+    )
+
+function toInput(options: Options): Record<string, unknown> {
+  const input = {
+    product: options.product,
+    createProduct: options.createProduct,
+    type: options.type,
+    startsAt: options.starts,
+    expiresAt: options.expires === 'never' ? null : options.expires,
+    graceDays: options.graceDays === undefined ? undefined : Number(options.graceDays),
+    entitlements:
+      options.entitlement && Object.fromEntries(options.entitlement.map(readEntitlement)),
+    customerName: options.customerName,
+    customerEmail: options.customerEmail,
+  }
+  return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined))
+}
+
+/** `features.export=true`, `activations.max=5`, `edition=gold`: what looks like a number or a boolean is one. */
+function readEntitlement(text: string): [string, boolean | number | string] {
+  const split = text.indexOf('=')
+  if (split < 1)
+    throw new AppError('USAGE.INVALID', `"${text}" is no entitlement. Write it as code=value.`)
+  const value = text.slice(split + 1)
+  const read =
+    value === 'true' || value === 'false'
+      ? value === 'true'
+      : /^-?\d+(\.\d+)?$/.test(value)
+        ? Number(value)
+        : value
+  return [text.slice(0, split), read]
+}

@@ -1,0 +1,79 @@
+import { AppError } from '../../../core/errors.js'
+import { judge, LICENSE_STATUSES, type LicenseStatus } from '../../../core/licensing/license.js'
+import { listLicenses } from '../../../core/licensing/license-store.js'
+import { findProduct, productCodes } from '../../../core/licensing/product-store.js'
+import { enterTenant } from '../../../core/tenants/scope.js'
+import { createCommand } from '../../command.js'
+import { type Runtime, withContext } from '../../runtime.js'
+import { expiryText, licenseJson } from './shown.js'
+
+type Options = {
+  readonly tenant: string
+  readonly product?: string
+  readonly status?: string
+  readonly limit: string
+}
+
+export const licenseList = (runtime: Runtime) =>
+  createCommand({
+    name: 'list',
+    about: "list a tenant's licenses, newest first",
+    examples: [
+      ['license list --tenant acme', 'the newest 50'],
+      [
+        'license list --tenant acme --product editor --limit 1000 --json',
+        'more of them, for a script',
+      ],
+    ],
+  })
+    .requiredOption('--tenant <slug>', 'the tenant')
+    .option('--product <code>', 'only those for this product')
+    .option('--status <status>', `only those that are ${LICENSE_STATUSES.join(', ')}`)
+    .option('--limit <count>', 'at most so many', '50')
+    .action(
+      withContext(runtime, async ({ ctx, terminal }, options: Options) => {
+        const { status } = options
+        if (status !== undefined && !(LICENSE_STATUSES as readonly string[]).includes(status)) {
+          throw new AppError(
+            'USAGE.INVALID',
+            `"${status}" is no status. Choose one of ${LICENSE_STATUSES.join(', ')}.`,
+          )
+        }
+        const limit = Number(options.limit)
+        if (!Number.isInteger(limit) || limit < 1) {
+          throw new AppError(
+            'USAGE.INVALID',
+            `"${options.limit}" is no count. Give --limit a whole number from 1 on.`,
+          )
+        }
+        const scope = await enterTenant(ctx, options.tenant)
+        const product =
+          options.product === undefined ? undefined : await findProduct(scope.db, options.product)
+        if (options.product !== undefined && !product)
+          throw new AppError('PRODUCT.NOT_FOUND', options.product)
+        const licenses = await listLicenses(scope.db, {
+          status: status as LicenseStatus | undefined,
+          productId: product?.id,
+          limit,
+        })
+        const codes = await productCodes(scope.db)
+        const now = scope.now()
+        await terminal.rows(
+          licenses,
+          [
+            { title: 'key', value: ({ key }) => key },
+            { title: 'product', value: ({ productId }) => codes.get(productId) ?? '-' },
+            { title: 'type', value: ({ type }) => type },
+            { title: 'status', value: (license) => judge(license, now).status },
+            { title: 'expires', value: expiryText },
+            {
+              title: 'customer',
+              value: ({ customerName, customerEmail }) => customerName ?? customerEmail ?? '-',
+            },
+          ],
+          (license) => licenseJson(license, codes.get(license.productId) ?? '', now),
+        )
+        if (licenses.length === 0)
+          terminal.remark('No licenses. "validonx license issue" makes one.')
+      }),
+    )

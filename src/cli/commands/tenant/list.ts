@@ -1,0 +1,62 @@
+import { AppError } from '../../../core/errors.js'
+import { TENANT_STATUSES, type TenantStatus } from '../../../core/tenants/tenant.js'
+import { listTenants } from '../../../core/tenants/tenant-store.js'
+import { createCommand } from '../../command.js'
+import { type Runtime, withContext } from '../../runtime.js'
+
+const PAGE = 500
+
+export const tenantList = (runtime: Runtime) =>
+  createCommand({
+    name: 'list',
+    about: 'list tenants by slug',
+    examples: [
+      ['tenant list', 'all of them'],
+      ['tenant list --status failed --json', 'those whose provisioning failed, for a script'],
+    ],
+  })
+    .option('--status <status>', `only those that are ${TENANT_STATUSES.join(', ')}`)
+    .action(
+      withContext(runtime, async ({ ctx, terminal }, { status }: { status?: string }) => {
+        if (status !== undefined && !(TENANT_STATUSES as readonly string[]).includes(status)) {
+          throw new AppError(
+            'USAGE.INVALID',
+            `"${status}" is no status. Choose one of ${TENANT_STATUSES.join(', ')}.`,
+          )
+        }
+        const all = []
+        for (let afterSlug: string | undefined; ; ) {
+          const page = await listTenants(ctx.platform, {
+            status: status as TenantStatus | undefined,
+            afterSlug,
+            limit: PAGE,
+          })
+          all.push(...page)
+          afterSlug = page.at(-1)?.slug
+          if (page.length < PAGE) break
+        }
+        await terminal.rows(
+          all,
+          [
+            { title: 'slug', value: ({ slug }) => slug },
+            { title: 'status', value: (tenant) => tenant.status },
+            { title: 'name', value: ({ name }) => name },
+            { title: 'database', value: ({ database }) => database },
+            {
+              title: 'created',
+              value: ({ createdAt }) => createdAt.toISOString().slice(0, 16).replace('T', ' '),
+            },
+          ],
+          (tenant) => ({
+            id: tenant.id,
+            slug: tenant.slug,
+            name: tenant.name,
+            status: tenant.status,
+            database: tenant.database,
+            created_at: tenant.createdAt,
+          }),
+        )
+        if (all.length === 0)
+          terminal.remark('No tenants yet. "validonx tenant provision <slug>" makes one.')
+      }),
+    )

@@ -1,0 +1,97 @@
+import { listApiKeys } from '../../../core/access/api-key-store.js'
+import { getPlanById } from '../../../core/billing/plan-store.js'
+import { listStageRecords } from '../../../core/provisioning/stage-store.js'
+import { getServerById } from '../../../core/servers/database-server-store.js'
+import { getTenant } from '../../../core/tenants/tenant-store.js'
+import { createCommand } from '../../command.js'
+import { type Runtime, withContext } from '../../runtime.js'
+import { formatFields, formatTable } from '../../terminal.js'
+
+export const tenantShow = (runtime: Runtime) =>
+  createCommand({
+    name: 'show',
+    about: 'show a tenant and how far its provisioning came',
+    examples: [
+      ['tenant show acme', 'state, place, keys and stages'],
+      ['tenant show acme --json | jq .stages', 'the stages, for a script'],
+    ],
+  })
+    .argument('<slug>', 'the tenant')
+    .action(
+      withContext(runtime, async ({ ctx, terminal }, slug: string) => {
+        const tenant = await getTenant(ctx.platform, slug)
+        const plan = await getPlanById(ctx.platform, tenant.planId)
+        const server = await getServerById(ctx.platform, tenant.serverId)
+        const keys = await listApiKeys(ctx.platform, tenant.id)
+        const stages = await listStageRecords(ctx.platform, tenant.id)
+        const live = keys.filter(({ revokedAt }) => revokedAt === undefined)
+        await terminal.record(
+          {
+            id: tenant.id,
+            slug: tenant.slug,
+            name: tenant.name,
+            status: tenant.status,
+            status_reason: tenant.statusReason ?? null,
+            plan: plan.code,
+            server: server.name,
+            database: tenant.database,
+            database_user: tenant.databaseUser,
+            created_at: tenant.createdAt,
+            activated_at: tenant.activatedAt ?? null,
+            suspended_at: tenant.suspendedAt ?? null,
+            api_keys: live.map(({ id, name, prefix, lastFour }) => ({
+              id,
+              name,
+              prefix,
+              last_four: lastFour,
+            })),
+            stages: stages.map((record) => ({
+              stage: record.stage,
+              status: record.status,
+              attempts: record.attempts,
+              started_at: record.startedAt,
+              finished_at: record.finishedAt ?? null,
+              duration_ms: record.durationMs ?? null,
+              error: record.error ?? null,
+            })),
+          },
+          () =>
+            [
+              formatFields([
+                ['tenant', `${tenant.slug} (${tenant.name})`],
+                ['id', tenant.id],
+                [
+                  'status',
+                  tenant.statusReason ? `${tenant.status}: ${tenant.statusReason}` : tenant.status,
+                ],
+                ['plan', plan.code],
+                ['server', server.name],
+                ['database', tenant.database],
+                ['database user', tenant.databaseUser],
+                ['created', tenant.createdAt.toISOString()],
+                ['activated', tenant.activatedAt?.toISOString()],
+                [
+                  'api keys',
+                  live
+                    .map(({ name, prefix, lastFour }) => `${prefix}…${lastFour} (${name})`)
+                    .join(', '),
+                ],
+              ]),
+              '',
+              formatTable(
+                ['stage', 'status', 'tries', 'finished', 'took'],
+                stages.map((record) => [
+                  `${String(record.position).padStart(2)} ${record.stage}`,
+                  record.status,
+                  String(record.attempts),
+                  record.finishedAt?.toISOString().slice(0, 19).replace('T', ' ') ?? '-',
+                  record.durationMs === undefined ? '-' : `${record.durationMs} ms`,
+                ]),
+              ),
+              ...stages
+                .filter(({ error }) => error !== undefined)
+                .map(({ stage, error }) => `\n${stage}: ${error}`),
+            ].join('\n'),
+        )
+      }),
+    )

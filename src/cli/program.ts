@@ -1,0 +1,84 @@
+import { Command } from 'commander'
+import { createGroup } from './command.js'
+import { config } from './commands/config.js'
+import { devDemo } from './commands/dev/demo.js'
+import { devStatus } from './commands/dev/status.js'
+import { devStop } from './commands/dev/stop.js'
+import { init } from './commands/init.js'
+import { licenseIssue } from './commands/license/issue.js'
+import { licenseList } from './commands/license/list.js'
+import { licenseShow } from './commands/license/show.js'
+import { serve } from './commands/serve.js'
+import { serverAdd } from './commands/server/add.js'
+import { serverList } from './commands/server/list.js'
+import { tenantList } from './commands/tenant/list.js'
+import { tenantProvision } from './commands/tenant/provision.js'
+import { tenantReinstate } from './commands/tenant/reinstate.js'
+import { tenantShow } from './commands/tenant/show.js'
+import { tenantSuspend } from './commands/tenant/suspend.js'
+import type { Runtime } from './runtime.js'
+import { version } from './version.js'
+
+/** All that validonx can do, on one screen. A factory: commander keeps what it has parsed. */
+export function createProgram(runtime: Runtime): Command {
+  const program = new Command('validonx')
+    .description(
+      'Administers a licensing platform that gives each tenant a MySQL database of its own.',
+    )
+    .version(version)
+    .commandsGroup('Start:')
+    .addCommand(init(runtime))
+    .addCommand(
+      createGroup('dev', 'the embedded database server and the demo', [
+        devDemo(runtime),
+        devStatus(runtime),
+        devStop(runtime),
+      ]),
+    )
+    .addCommand(config(runtime))
+    .commandsGroup('Tenants:')
+    .addCommand(
+      createGroup('tenant', 'tenants and their databases', [
+        tenantProvision(runtime),
+        tenantList(runtime),
+        tenantShow(runtime),
+        tenantSuspend(runtime),
+        tenantReinstate(runtime),
+      ]),
+    )
+    .addCommand(
+      createGroup('server', 'database servers that hold tenants', [
+        serverAdd(runtime),
+        serverList(runtime),
+      ]),
+    )
+    .commandsGroup('Licensing:')
+    .addCommand(
+      createGroup('license', "a tenant's licenses", [
+        licenseIssue(runtime),
+        licenseList(runtime),
+        licenseShow(runtime),
+      ]),
+    )
+    .commandsGroup('Run:')
+    .addCommand(serve(runtime))
+    .addHelpText(
+      'after',
+      '\nExamples:\n  # see it work, with a database server of its own\n  $ validonx dev demo\n  # a tenant, its database and its first API key\n  $ validonx tenant provision acme\n',
+    )
+  return settle(program, runtime)
+}
+
+/** Output through the runtime's streams, and errors thrown rather than the process left, all the way down. */
+function settle(command: Command, runtime: Runtime): Command {
+  command.exitOverride().configureOutput({
+    writeOut: (text) => runtime.stdout.write(text),
+    writeErr: (text) => runtime.stderr.write(text),
+    getOutHelpWidth: () => runtime.stdout.columns ?? 80,
+    getErrHelpWidth: () => runtime.stderr.columns ?? 80,
+    getOutHasColors: () => false,
+    getErrHasColors: () => false,
+  })
+  for (const child of command.commands) settle(child, runtime)
+  return command
+}

@@ -1,0 +1,134 @@
+import type { Command } from 'commander'
+import { type Config, type LoadedConfig, loadConfig, type SettingName } from '../core/config.js'
+import type { Context } from '../core/context.js'
+import { type AppError, asAppError } from '../core/errors.js'
+import { createLog, describeError, type Log, scrub } from '../core/log.js'
+import { type Streams, Terminal } from './terminal.js'
+
+/** What a program run has from outside. Tests pass their own. */
+export type Runtime = Streams & {
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** Where `.env` is looked for. */
+  readonly folder: string
+  setExit(status: number): void
+  /** Calls back on the first SIGINT or SIGTERM; answers how to stop listening. */
+  onStop(callback: (signal: NodeJS.Signals) => void): () => void
+}
+
+/** The options that every command has. */
+export type CommonOptions = {
+  readonly json?: true
+  readonly home?: string
+  readonly envFile?: string
+  readonly platformDatabase?: string
+  readonly tenantPrefix?: string
+}
+
+/** What a command works with. */
+export type Session = {
+  readonly runtime: Runtime
+  readonly terminal: Terminal
+  readonly loaded: LoadedConfig
+  readonly log: Log
+  /** Aborted by the first Ctrl-C: finish what must be finished, and leave. */
+  readonly signal: AbortSignal
+}
+
+export type OpenSession = Session & { readonly ctx: Context; readonly startedServer: boolean }
+
+type Work<S, Args extends unknown[]> = (session: S, ...args: Args) => Promise<void>
+
+/** The only catch in the CLI: turns any error into a line on stderr and an exit status. */
+export const withSession =
+  <Args extends unknown[]>(runtime: Runtime, work: Work<Session, Args>) =>
+  async (...given: [...Args, CommonOptions, Command]): Promise<void> => {
+    const options = given.at(-2) as CommonOptions
+    const args = given.slice(0, -1) as unknown as Args
+    const terminal = new Terminal(runtime, {
+      json: options.json === true,
+      environment: runtime.environment,
+    })
+    const stopping = new AbortController()
+    const stopListening = runtime.onStop(() => stopping.abort())
+    try {
+      const loaded = loadConfig({
+        environment: runtime.environment,
+        options: optionsByName(options),
+        envFile: options.envFile ?? `${runtime.folder}/.env`,
+        envFileRequired: options.envFile !== undefined,
+      })
+      const log = createLog('warn', (line) => runtime.stderr.write(line))
+      await work({ runtime, terminal, loaded, log, signal: stopping.signal }, ...args)
+    } catch (thrown) {
+      tell(runtime, terminal, thrown)
+    } finally {
+      stopListening()
+    }
+  }
+
+/** The same with the platform opened for one command and closed after it. */
+export const withContext = <Args extends unknown[]>(
+  runtime: Runtime,
+  work: Work<OpenSession, Args>,
+) =>
+  withSession<Args>(runtime, async (session, ...args) => {
+    const { openPlatform } = await import('../core/platform/open-platform.js')
+    const { ctx, startedServer } = await openPlatform(session.loaded.config, {
+      role: 'operator',
+      log: session.log,
+      isProduction: isProduction(runtime),
+      report: (step) => session.terminal.live(`${step} …`),
+    })
+    await using _ = ctx
+    await work({ ...session, ctx, startedServer }, ...args)
+  })
+
+export const isProduction = ({ environment }: Pick<Runtime, 'environment'>): boolean =>
+  environment.NODE_ENV === 'production'
+
+export type { Config }
+
+function optionsByName(options: CommonOptions): { [Name in SettingName]?: string | undefined } {
+  const { json: _json, envFile: _envFile, ...settings } = options as Record<string, unknown>
+  const named = ['home', 'platformDatabase', 'tenantPrefix', 'host', 'port'] as const
+  return Object.fromEntries(named.map((name) => [name, settings[name] as string | undefined]))
+}
+
+function tell(runtime: Runtime, terminal: Terminal, thrown: unknown): void {
+  if (isLeft(thrown)) {
+    terminal.note('Nothing was done.')
+    runtime.setExit(130)
+    return
+  }
+  const failure = asAppError(thrown)
+  runtime.setExit(failure.exit)
+  if (terminal.json) {
+    const { code, message, details } = failure
+    terminal.note(JSON.stringify({ error: { code, message, details } }))
+    return
+  }
+  terminal.note(
+    `${terminal.style('red', failure.message)} ${terminal.style('dim', `[${failure.code}]`)}`,
+  )
+  if (failure.code === 'VALIDATION.FAILED') {
+    for (const [field, messages] of Object.entries(failure.details))
+      terminal.note(`  ${field}: ${(messages as string[]).join('; ')}`)
+  }
+  const because = reasonOf(failure)
+  if (because) terminal.note(`  because: ${because}`)
+}
+
+/** What an operator may be told of the cause: a driver's own words quote statements, so never those. */
+function reasonOf({ cause }: AppError): string | undefined {
+  if (cause === undefined) return undefined
+  const { message, errno, cause: deeper } = describeError(cause)
+  const own = String(message ?? '')
+  const sentence = own || String((deeper as { message?: unknown } | undefined)?.message ?? '')
+  return sentence
+    ? scrub(errno === undefined ? sentence : `${sentence} (${String(errno)})`)
+    : undefined
+}
+
+/** Ctrl-C in a prompt. */
+const isLeft = (thrown: unknown): boolean =>
+  thrown instanceof Error && thrown.name === 'ExitPromptError'

@@ -1,0 +1,194 @@
+import type { Readable, Writable } from 'node:stream'
+import { styleText } from 'node:util'
+import Table from 'cli-table3'
+import { AppError } from '../core/errors.js'
+
+export type Streams = {
+  readonly stdin: Readable & { readonly isTTY?: boolean }
+  readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number }
+  readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number }
+}
+
+export type Column<Row> = {
+  readonly title: string
+  readonly value: (row: Row) => string
+}
+
+type Style = Parameters<typeof styleText>[0]
+
+/**
+ * The person's side of a command. Results go to stdout, as a table or, with `--json`, one object a
+ * line; talk goes to stderr. Nothing is asked unless somebody is there to answer.
+ */
+export class Terminal {
+  readonly json: boolean
+  readonly #streams: Streams
+  readonly #colors: boolean
+  #liveLine = false
+
+  constructor(
+    streams: Streams,
+    {
+      json,
+      environment,
+    }: { json: boolean; environment: Readonly<Record<string, string | undefined>> },
+  ) {
+    this.#streams = streams
+    this.json = json
+    const wanted = !environment.NO_COLOR && environment.TERM !== 'dumb'
+    this.#colors = wanted && streams.stderr.isTTY === true
+  }
+
+  /** Whether a question would reach a person. */
+  get canAsk(): boolean {
+    return this.#streams.stdin.isTTY === true && this.#streams.stderr.isTTY === true
+  }
+
+  /** A result. Resolves when it has left this process. */
+  async result(text: string): Promise<void> {
+    this.#endLiveLine()
+    await write(this.#streams.stdout, `${text}\n`)
+  }
+
+  /** A result as one object: itself with `--json`, else what `text` makes of it. */
+  record(object: unknown, text: () => string): Promise<void> {
+    return this.result(this.json ? JSON.stringify(object) : text())
+  }
+
+  /** Results as a table, or as one JSON object a line. */
+  async rows<Row>(
+    rows: readonly Row[],
+    columns: readonly Column<Row>[],
+    toJson: (row: Row) => unknown,
+  ): Promise<void> {
+    if (this.json) {
+      if (rows.length > 0)
+        await this.result(rows.map((row) => JSON.stringify(toJson(row))).join('\n'))
+      return
+    }
+    await this.result(
+      formatTable(
+        columns.map(({ title }) => title),
+        rows.map((row) => columns.map(({ value }) => value(row))),
+      ),
+    )
+  }
+
+  /** Talk: what happens, and what to do next. */
+  note(text: string): void {
+    this.#endLiveLine()
+    this.#streams.stderr.write(`${text}\n`)
+  }
+
+  /** Talk that is of no use to a machine. */
+  remark(text: string): void {
+    if (!this.json) this.note(text)
+  }
+
+  /** A line that the next one overwrites; nothing where stderr is no terminal. */
+  live(text: string): void {
+    if (this.json || this.#streams.stderr.isTTY !== true) return
+    const width = this.#streams.stderr.columns ?? 80
+    this.#streams.stderr.write(`\r\u001b[2K${text.slice(0, width - 1)}`)
+    this.#liveLine = true
+  }
+
+  style(style: Style, text: string): string {
+    return this.#colors ? styleText(style, text) : text
+  }
+
+  /** @throws USAGE.CONFIRMATION_NEEDED where nobody can answer */
+  async confirm(question: string, flag: string): Promise<boolean> {
+    if (!this.canAsk) throw new AppError('USAGE.CONFIRMATION_NEEDED', question, flag)
+    const { confirm } = await import('@inquirer/prompts')
+    return confirm({ message: question, default: false }, this.#promptStreams())
+  }
+
+  async ask(question: string, fallback: string): Promise<string> {
+    const { input } = await import('@inquirer/prompts')
+    return input({ message: question, default: fallback }, this.#promptStreams())
+  }
+
+  async askSecret(question: string): Promise<string> {
+    const { password } = await import('@inquirer/prompts')
+    return password({ message: question, mask: true }, this.#promptStreams())
+  }
+
+  async choose(
+    question: string,
+    choices: readonly { readonly value: string; readonly name: string }[],
+  ): Promise<string> {
+    const { select } = await import('@inquirer/prompts')
+    return select({ message: question, choices: [...choices] }, this.#promptStreams())
+  }
+
+  /** Questions are talk: on stderr, so that a redirected stdout holds results alone. */
+  #promptStreams(): { input: NodeJS.ReadableStream; output: NodeJS.WritableStream } {
+    return { input: this.#streams.stdin, output: this.#streams.stderr }
+  }
+
+  #endLiveLine(): void {
+    if (!this.#liveLine) return
+    this.#streams.stderr.write('\r\u001b[2K')
+    this.#liveLine = false
+  }
+}
+
+const write = (stream: Writable, text: string): Promise<void> =>
+  new Promise((done, fail) => {
+    stream.write(text, (error) => (error ? fail(error) : done()))
+  })
+
+const NO_BORDERS = {
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: '  ',
+}
+
+/** Columns side by side under their titles, without borders: it survives copying and 80 columns. */
+export function formatTable(
+  titles: readonly string[],
+  rows: readonly (readonly string[])[],
+): string {
+  const table = new Table({
+    chars: NO_BORDERS,
+    style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
+  })
+  table.push(
+    titles.map((title) => title.toUpperCase()),
+    ...rows.map((row) => row.map(printable)),
+  )
+  return table
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n')
+}
+
+/** `label  value` lines, labels aligned. */
+export function formatFields(fields: readonly (readonly [string, string | undefined])[]): string {
+  const shown = fields.filter(
+    (field): field is readonly [string, string] => field[1] !== undefined && field[1] !== '',
+  )
+  const width = Math.max(...shown.map(([label]) => label.length))
+  return shown.map(([label, value]) => `${label.padEnd(width)}  ${printable(value)}`).join('\n')
+}
+
+/** Control characters spelled out: what a tenant typed must not steer an operator's terminal. */
+export const printable = (text: string): string =>
+  text.replaceAll(
+    /\p{Cc}/gu,
+    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  )

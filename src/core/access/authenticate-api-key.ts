@@ -1,0 +1,45 @@
+import type { Keyring } from '../crypto/keyring.js'
+import { AppError } from '../errors.js'
+import { assertActive } from '../tenants/scope.js'
+import { isWellFormedApiKey } from './api-key.js'
+import type { KeyStanding } from './api-key-store.js'
+import type { KeyStandings } from './key-standings.js'
+
+/**
+ * The tenant that an API key opens. Nothing is looked up for text that cannot be a key, and the look-up
+ * is by HMAC through a unique index: an attacker who cannot compute the hash learns nothing from its time.
+ *
+ * @throws AUTH.INVALID_API_KEY (missing, malformed, unknown and expired look the same),
+ *   AUTH.API_KEY_REVOKED, TENANT.STATUS.SUSPENDED, TENANT.INVALID_STATE
+ */
+export async function authenticateApiKey(
+  standings: KeyStandings,
+  keyring: Keyring,
+  apiKey: string | undefined,
+  now: Date,
+): Promise<KeyStanding> {
+  if (apiKey === undefined || !isWellFormedApiKey(apiKey))
+    throw new AppError('AUTH.INVALID_API_KEY')
+  const standing = await findStanding(standings, keyring, apiKey)
+  if (!standing) throw new AppError('AUTH.INVALID_API_KEY')
+  if (standing.revokedAt) throw new AppError('AUTH.API_KEY_REVOKED')
+  if (standing.expiresAt && standing.expiresAt <= now) throw new AppError('AUTH.INVALID_API_KEY')
+  assertActive(standing.tenant)
+  return standing
+}
+
+/** Under the current application key, then under those before it. */
+async function findStanding(
+  standings: KeyStandings,
+  keyring: Keyring,
+  apiKey: string,
+): Promise<KeyStanding | undefined> {
+  for (const keyId of keyring.ids) {
+    const hash = keyring.hashApiKey(apiKey, keyId)
+    const id = hash.toString('hex')
+    const recalled = standings.recall(id)
+    const standing = recalled ? recalled.standing : await standings.read(id, hash)
+    if (standing) return standing
+  }
+  return undefined
+}

@@ -1,0 +1,25 @@
+/** A granted value; a metered null is unlimited. */
+export type EntitlementValue = boolean | number | string | null
+export type EntitlementType = 'boolean' | 'metered' | 'text'
+
+export type PlanEntitlement = {
+  readonly code: string
+  readonly type: EntitlementType
+  readonly value: EntitlementValue
+}
+
+export type Plan = {
+  readonly id: string
+  readonly code: string
+  readonly name: string
+  /** Undefined where the price is agreed on by hand. */
+  readonly priceCents: number | undefined
+  readonly currency: string
+  readonly entitlements: readonly PlanEntitlement[]
+}
+
+/** First instants of this and the next calendar month, in UTC: the period of a subscription. */
+export function monthOf(time: Date): { readonly start: Date; readonly end: Date } {
+  const [year, month] = [time.getUTCFullYear(), time.getUTCMonth()]
+  return { start: new Date(Date.UTC(year, month, 1)), end: new Date(Date.UTC(year, month + 1, 1)) }
+}

@@ -1,0 +1,323 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { parseEnv } from 'node:util'
+import { z } from 'zod'
+import { AppError } from './errors.js'
+import { LOG_LEVELS } from './log.js'
+
+const seconds = (fallback: number, min: number, max: number) =>
+  z.coerce
+    .number({ error: `must be a number of seconds from ${min} to ${max}` })
+    .min(min, `must be at least ${min} (seconds)`)
+    .max(max, `must be at most ${max} (seconds)`)
+    .default(fallback)
+
+const count = (fallback: number, min: number, max: number) =>
+  z.coerce
+    .number({ error: `must be a whole number from ${min} to ${max}` })
+    .int('must be a whole number')
+    .min(min, `must be at least ${min}`)
+    .max(max, `must be at most ${max}`)
+    .default(fallback)
+
+const databaseUrl = z
+  .string()
+  .refine(isDatabaseUrl, 'must look like mysql://user:password@host:port')
+  .optional()
+
+/** 32 random bytes in base64: 43 characters and one `=`, or base64url without it. */
+const appKey = z
+  .string()
+  .refine(isAppKey, 'must be 32 bytes in base64 ("openssl rand -base64 32" makes one)')
+
+/** A database name that can be quoted, granted and prefixed without a surprise. */
+const databaseName = (max: number) =>
+  z
+    .string()
+    .regex(/^[a-z][a-z0-9_]*$/, 'must be lower-case letters, digits and "_", a letter first')
+    .max(max, `must be at most ${max} characters`)
+    .refine(
+      (name) => !/^test(_|$)/.test(name),
+      'must not be "test" or begin with "test_": MariaDB opens those to every user',
+    )
+
+type Setting = {
+  readonly variable: string
+  readonly about: string
+  readonly schema: z.ZodType
+  readonly secret?: true
+  /** The command-line option that sets it, where there is one. Secrets have none: argv is public. */
+  readonly flag?: string
+}
+
+/** Every setting there is. `validonx config`, docs/configuration.md and the parser read this one table. */
+export const settings = {
+  databaseUrl: {
+    variable: 'VALIDONX_DATABASE_URL',
+    about: "The provisioner's login on the server that holds the platform database",
+    schema: databaseUrl,
+    secret: true,
+  },
+  runtimeUrl: {
+    variable: 'VALIDONX_RUNTIME_URL',
+    about: 'The runtime login, all that "serve" needs; "init" makes it',
+    schema: databaseUrl,
+    secret: true,
+  },
+  databaseTls: {
+    variable: 'VALIDONX_DATABASE_TLS',
+    about: '"verify" or "off"; by default off for this machine, verify for any other',
+    schema: z.enum(['verify', 'off'], 'must be "verify" or "off"').optional(),
+  },
+  databaseCa: {
+    variable: 'VALIDONX_DATABASE_CA',
+    about: "File with the CA certificate of the database servers (PEM); else the system's",
+    schema: z.string().refine(existsSync, 'names a file that does not exist').optional(),
+  },
+  platformDatabase: {
+    variable: 'VALIDONX_PLATFORM_DATABASE',
+    about: 'Name of the platform database',
+    schema: databaseName(64).default('validonx_platform'),
+    flag: '--platform-database',
+  },
+  tenantPrefix: {
+    variable: 'VALIDONX_TENANT_PREFIX',
+    about: 'What the names of tenant databases begin with',
+    schema: databaseName(24).default('vx_tenant_'),
+    flag: '--tenant-prefix',
+  },
+  tenantUserHost: {
+    variable: 'VALIDONX_TENANT_USER_HOST',
+    about: "Host part of the database users that validonx makes ('user'@'host')",
+    schema: z
+      .string()
+      .regex(/^[A-Za-z0-9.%:_/-]{1,60}$/, 'must be a host pattern such as % or 10.0.%')
+      .default('%'),
+  },
+  appKey: {
+    variable: 'VALIDONX_APP_KEY',
+    about: 'The application key: 32 bytes in base64; all other secrets derive from it',
+    schema: appKey.optional(),
+    secret: true,
+  },
+  appPreviousKeys: {
+    variable: 'VALIDONX_APP_PREVIOUS_KEYS',
+    about: 'Earlier application keys, separated by commas, while a rotation lasts',
+    schema: z
+      .string()
+      .transform((list) =>
+        list
+          .split(',')
+          .map((key) => key.trim())
+          .filter(Boolean),
+      )
+      .refine(
+        (keys) => keys.every(isAppKey),
+        'must be a comma-separated list of 32-byte base64 keys',
+      )
+      .default([]),
+    secret: true,
+  },
+  home: {
+    variable: 'VALIDONX_HOME',
+    about: 'Folder of the embedded database server and its key',
+    schema: z.string().min(1, 'must not be empty').default('.validonx'),
+    flag: '--home',
+  },
+  host: {
+    variable: 'VALIDONX_HOST',
+    about: 'Address that "serve" listens on',
+    schema: z.string().min(1, 'must not be empty').default('127.0.0.1'),
+    flag: '--host',
+  },
+  port: {
+    variable: 'VALIDONX_PORT',
+    about: 'Port that "serve" listens on; 0 takes a free one',
+    schema: count(8080, 0, 65535),
+    flag: '--port',
+  },
+  connections: {
+    variable: 'VALIDONX_CONNECTIONS',
+    about: 'Most connections to tenant databases, per database server, of one process',
+    schema: count(64, 1, 10_000),
+  },
+  connectionsPerTenant: {
+    variable: 'VALIDONX_CONNECTIONS_PER_TENANT',
+    about: 'Most of them that one tenant may use at once; by default a quarter, at least 4',
+    schema: z.coerce.number().int().min(1, 'must be at least 1').max(10_000).optional(),
+  },
+  acquireTimeout: {
+    variable: 'VALIDONX_ACQUIRE_TIMEOUT',
+    about: 'Seconds that work waits for a connection before it is answered 503',
+    schema: seconds(5, 0.05, 120),
+  },
+  connectTimeout: {
+    variable: 'VALIDONX_CONNECT_TIMEOUT',
+    about: 'Seconds that a new connection to a database server may take',
+    schema: seconds(5, 0.1, 120),
+  },
+  leaseTime: {
+    variable: 'VALIDONX_LEASE_TIME',
+    about: 'Seconds after which the lease of a process that fell silent ends',
+    schema: seconds(30, 1, 3600),
+  },
+  drainDelay: {
+    variable: 'VALIDONX_DRAIN_DELAY',
+    about: 'Seconds between "not ready" and the end of listening when "serve" is told to stop',
+    schema: seconds(0, 0, 300),
+  },
+  stopTimeout: {
+    variable: 'VALIDONX_STOP_TIMEOUT',
+    about: 'Seconds that requests in flight get to finish when "serve" stops',
+    schema: seconds(25, 0.1, 600),
+  },
+  operator: {
+    variable: 'VALIDONX_OPERATOR',
+    about: "Who acts, for the audit trail; by default the system's user and host",
+    schema: z
+      .string()
+      .min(1, 'must not be empty')
+      .max(120, 'must be at most 120 characters')
+      .optional(),
+  },
+  logLevel: {
+    variable: 'VALIDONX_LOG_LEVEL',
+    about: `How much "serve" logs: ${LOG_LEVELS.join(', ')}`,
+    schema: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
+  },
+} as const satisfies Record<string, Setting>
+
+export type SettingName = keyof typeof settings
+export type Config = { readonly [Name in SettingName]: z.output<(typeof settings)[Name]['schema']> }
+
+/** Where a value came from, as `validonx config` shows it. */
+export type Origin = 'default' | '.env' | 'environment' | 'file' | 'option'
+export type ConfigSources = {
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** Values of command-line options, by setting. */
+  readonly options?: { readonly [Name in SettingName]?: string | undefined }
+  /** The `.env` file; one that does not exist is no fault unless `envFileRequired`. */
+  readonly envFile?: string
+  readonly envFileRequired?: boolean
+}
+export type LoadedConfig = {
+  readonly config: Config
+  readonly origins: Readonly<Record<SettingName, Origin>>
+}
+
+/**
+ * Reads options, then environment, then `.env`, then defaults, the first that names a setting winning.
+ * A secret may also stand in a file that `<VARIABLE>_FILE` names.
+ *
+ * @throws CONFIG.INVALID with all faults at once; no value of a secret is repeated.
+ */
+export function loadConfig({
+  environment,
+  options = {},
+  envFile,
+  envFileRequired,
+}: ConfigSources): LoadedConfig {
+  const faults: string[] = []
+  const fromFile = readEnvFile(envFile, envFileRequired === true, faults)
+  const values: Record<string, unknown> = {}
+  const origins: Record<string, Origin> = {}
+
+  for (const [name, setting] of entries()) {
+    const found = find(setting, options[name], environment, fromFile, faults)
+    const parsed = setting.schema.safeParse(found?.value)
+    origins[name] = found?.origin ?? 'default'
+    if (parsed.success) values[name] = parsed.data
+    else
+      for (const issue of parsed.error.issues)
+        faults.push(`${setting.variable} ${issue.message}${found ? ` (from ${found.origin})` : ''}`)
+  }
+  for (const variable of unknownVariables(environment, fromFile)) {
+    faults.push(`${variable} is not a setting of validonx`)
+  }
+  if (faults.length > 0) throw new AppError('CONFIG.INVALID', faults).with({ faults })
+  return { config: values as Config, origins: origins as Record<SettingName, Origin> }
+}
+
+export const entries = (): [SettingName, Setting][] =>
+  Object.entries(settings) as [SettingName, Setting][]
+
+/** A setting's value for people: secrets masked, a URL with only its password masked. */
+export function presentable(name: SettingName, value: unknown): string {
+  if (value === undefined) return ''
+  const { secret } = settings[name] as Setting
+  if (!secret) return Array.isArray(value) ? value.join(',') : String(value)
+  if (typeof value === 'string' && URL.canParse(value)) {
+    const url = new URL(value)
+    if (url.password) url.password = '***'
+    return url.href
+  }
+  return Array.isArray(value) && value.length === 0 ? '' : '***'
+}
+
+function find(
+  { variable, secret }: Setting,
+  option: string | undefined,
+  environment: ConfigSources['environment'],
+  fromFile: Readonly<Record<string, string | undefined>>,
+  faults: string[],
+): { value: string; origin: Origin } | undefined {
+  if (option !== undefined) return { value: option, origin: 'option' }
+  for (const [source, origin] of [
+    [environment, 'environment'],
+    [fromFile, '.env'],
+  ] as const) {
+    const value = source[variable]
+    if (value !== undefined && value !== '') return { value, origin }
+    const path = secret ? source[`${variable}_FILE`] : undefined
+    if (path) {
+      try {
+        return { value: readFileSync(path, 'utf8').trim(), origin: 'file' }
+      } catch {
+        faults.push(`${variable}_FILE names a file that cannot be read: "${path}"`)
+        return undefined
+      }
+    }
+  }
+  return undefined
+}
+
+function readEnvFile(
+  path: string | undefined,
+  required: boolean,
+  faults: string[],
+): Record<string, string | undefined> {
+  if (path === undefined) return {}
+  if (!existsSync(path)) {
+    if (required) faults.push(`the file of --env-file does not exist: "${resolve(path)}"`)
+    return {}
+  }
+  return parseEnv(readFileSync(path, 'utf8')) as Record<string, string | undefined>
+}
+
+function unknownVariables(
+  ...sources: readonly Readonly<Record<string, string | undefined>>[]
+): string[] {
+  const known = new Set(
+    entries().flatMap(([, { variable, secret }]) =>
+      secret ? [variable, `${variable}_FILE`] : [variable],
+    ),
+  )
+  const named = sources.flatMap((source) => Object.keys(source))
+  return [...new Set(named)]
+    .filter((name) => name.startsWith('VALIDONX_') && !known.has(name))
+    .sort()
+}
+
+function isDatabaseUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const url = new URL(text)
+  return (
+    /^(mysql|mariadb):$/.test(url.protocol) &&
+    url.username !== '' &&
+    (url.pathname === '' || url.pathname === '/')
+  )
+}
+
+function isAppKey(text: string): boolean {
+  return /^[A-Za-z0-9+/_-]{43}=?$/.test(text) && Buffer.from(text, 'base64').length === 32
+}

@@ -1,0 +1,162 @@
+import type { Actor } from './actor.js'
+import { operatorActor } from './actor.js'
+import type { Clock } from './clock.js'
+import { systemClock } from './clock.js'
+import type { Config } from './config.js'
+import { Keyring } from './crypto/keyring.js'
+import { connectPool, type PlatformDb, type Reach } from './db/connect.js'
+import { type Holder, thisProcess } from './db/holder.js'
+import type { LeaseTerms } from './db/lease.js'
+import { Provisioner } from './db/provisioner.js'
+import { addressOf, type Login, type ServerAddress } from './db/server-address.js'
+import { TenantDatabaseManager } from './db/tenant-database-manager.js'
+import { runtimeUser, tenantUser } from './db/user-names.js'
+import { AppError } from './errors.js'
+import type { Log } from './log.js'
+import type { DatabaseServer } from './servers/database-server.js'
+import { findSealedLogin, getServerById } from './servers/database-server-store.js'
+
+/** How many sessions of the provisioner's login one process opens on one server. */
+const PROVISIONER_SESSIONS = 8
+const PLATFORM_CONNECTIONS = 10
+const IDLE_TIMEOUT_MS = 60_000
+const WORK_TIMEOUT_MS = 30_000
+const KNEX_INSTANCES = 500
+
+/** Where the platform is, and with which logins. */
+export type Access = {
+  readonly address: ServerAddress
+  /** Absent where the process must make do with the runtime login. */
+  readonly provisionerLogin: Login | undefined
+  /** Absent where it follows from the application key. */
+  readonly runtimeLogin: Login | undefined
+}
+
+/** Everything that a platform verb receives: the house, opened. */
+export type Context = AsyncDisposable & {
+  readonly config: Config
+  readonly keyring: Keyring
+  readonly access: Access
+  /** The platform database, under the runtime login. */
+  readonly platform: PlatformDb
+  readonly tenantDatabases: TenantDatabaseManager
+  readonly actor: Actor
+  readonly lease: LeaseTerms
+  readonly now: Clock
+  readonly log: Log
+  /** @throws CONFIG.PROVISIONER_MISSING where only the runtime login is configured */
+  provisioner(server?: DatabaseServer): Promise<Provisioner>
+}
+
+export type ContextParts = {
+  readonly config: Config
+  readonly access: Access
+  readonly appKey: string
+  readonly log: Log
+  readonly now?: Clock
+  readonly holder?: Holder
+  readonly actor?: Actor
+}
+
+/** Wires the house. Nothing is connected before it is asked for. */
+export function createContext({
+  config,
+  access,
+  appKey,
+  log,
+  now = systemClock,
+  holder,
+  actor,
+}: ContextParts): Context {
+  const keyring = new Keyring(appKey, config.appPreviousKeys)
+  const connectTimeoutMs = config.connectTimeout * 1000
+  const acquireTimeoutMs = config.acquireTimeout * 1000
+  const provisioners = new Map<string, Promise<Provisioner>>()
+
+  const runtime: Reach = {
+    address: access.address,
+    login: runtimeLogin(config, access, keyring),
+    connectTimeoutMs,
+  }
+  const platform = connectPool<PlatformDb>(
+    runtime,
+    config.platformDatabase,
+    { max: PLATFORM_CONNECTIONS, acquireTimeoutMs: Math.max(acquireTimeoutMs, 1000) },
+    log,
+  )
+  const tenantDatabases = new TenantDatabaseManager({
+    addressOf: async (serverId) =>
+      serverAddress(config, access, await getServerById(platform, serverId)),
+    loginOf: ({ id, credentialsGeneration, credentialsKeyId }) => ({
+      user: tenantUser(id),
+      password: keyring.tenantPassword(id, credentialsGeneration, credentialsKeyId),
+    }),
+    limits: {
+      connections: config.connections,
+      perTenant: config.connectionsPerTenant ?? Math.max(4, Math.ceil(config.connections / 4)),
+      waiting: config.connections * 64,
+      acquireTimeoutMs,
+      connectTimeoutMs,
+      idleTimeoutMs: IDLE_TIMEOUT_MS,
+    },
+    knexInstances: KNEX_INSTANCES,
+    workTimeoutMs: WORK_TIMEOUT_MS,
+    log,
+  })
+
+  const openProvisioner = async (server: DatabaseServer | undefined): Promise<Provisioner> => {
+    const login = access.provisionerLogin
+    if (!login) throw new AppError('CONFIG.PROVISIONER_MISSING', 'This command')
+    const home = new Provisioner(
+      { address: access.address, login, connectTimeoutMs },
+      PROVISIONER_SESSIONS,
+      log,
+    )
+    if (!server?.address) return home
+    await using reader = home
+    const sealed = await findSealedLogin(reader, config.platformDatabase, server.id)
+    const own =
+      sealed === undefined ? login : (JSON.parse(keyring.decrypt(sealed, server.id)) as Login)
+    const address = serverAddress(config, access, server)
+    return new Provisioner({ address, login: own, connectTimeoutMs }, PROVISIONER_SESSIONS, log)
+  }
+
+  return {
+    config,
+    keyring,
+    access,
+    platform,
+    tenantDatabases,
+    actor: actor ?? operatorActor(config.operator),
+    lease: { holder: holder ?? thisProcess(), seconds: config.leaseTime },
+    now,
+    log,
+    provisioner(server) {
+      const key = server?.address ? server.id : 'platform'
+      const opening = provisioners.get(key) ?? openProvisioner(server)
+      provisioners.set(key, opening)
+      opening.catch(() => provisioners.delete(key))
+      return opening
+    },
+    async [Symbol.asyncDispose]() {
+      await tenantDatabases[Symbol.asyncDispose]()
+      for (const opening of provisioners.values()) {
+        await (await opening.catch(() => undefined))?.[Symbol.asyncDispose]()
+      }
+      await platform.destroy()
+    },
+  }
+}
+
+/** The login that `init` makes: given by URL, else derived from the application key. */
+export const runtimeLogin = (config: Config, access: Access, keyring: Keyring): Login =>
+  access.runtimeLogin ?? {
+    user: runtimeUser(config.platformDatabase),
+    password: keyring.runtimePassword(config.platformDatabase),
+  }
+
+const serverAddress = (
+  config: Config,
+  access: Access,
+  { address }: DatabaseServer,
+): ServerAddress => (address ? addressOf(address, config) : access.address)

@@ -1,0 +1,133 @@
+import type { Knex } from 'knex'
+import type { Connection, ConnectionOptions } from 'mysql2'
+import type { Log } from '../log.js'
+import { loadKnex, loadMysql } from './drivers.js'
+import type { Login, ServerAddress } from './server-address.js'
+
+/** A type for each plane: a tenant's handle does not fit where the platform handle is asked for. */
+export type PlatformDb = Knex & { readonly plane?: 'platform' }
+export type TenantDb = Knex & { readonly plane?: 'tenant' }
+/** The provisioner's handle: may create and drop databases and users. */
+export type ProvisionerDb = Knex & { readonly plane?: 'provisioner' }
+
+export type Reach = {
+  readonly address: ServerAddress
+  readonly login: Login
+  readonly connectTimeoutMs: number
+}
+
+/**
+ * What every session of ours starts with, whatever the server's defaults are: strict, in UTC, and
+ * with lock waits that end.
+ */
+export const SESSION_SETUP =
+  "set session sql_mode = 'ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', innodb_lock_wait_timeout = 10, lock_wait_timeout = 10"
+
+/** Options of one connection. An idle prepared-statement cache costs 510 KB a connection at the driver's default. */
+export function connectionOptions(
+  { address, login, connectTimeoutMs }: Reach,
+  database?: string,
+): ConnectionOptions {
+  return {
+    user: login.user,
+    password: login.password,
+    ...(address.socketPath === undefined
+      ? { host: address.host, port: address.port }
+      : { socketPath: address.socketPath }),
+    ...(database === undefined ? {} : { database }),
+    ...(address.tls === undefined
+      ? {}
+      : { ssl: { verifyIdentity: true, ...(address.tls === true ? {} : { ca: address.tls }) } }),
+    charset: 'utf8mb4_unicode_ci',
+    timezone: 'Z',
+    supportBigNumbers: true,
+    jsonStrings: true,
+    connectTimeout: connectTimeoutMs,
+    maxPreparedStatements: 64,
+    disableEval: true,
+  }
+}
+
+/** One connection, its session set up. The caller owns it. */
+export async function openConnection(
+  reach: Reach,
+  database?: string,
+  extra: ConnectionOptions = {},
+): Promise<Connection> {
+  const connection = loadMysql().createConnection({
+    ...connectionOptions(reach, database),
+    ...extra,
+  })
+  // without a listener an error between two statements would end the process
+  connection.on('error', () => {})
+  try {
+    await new Promise<void>((done, fail) =>
+      connection.connect((error) => (error ? fail(error) : done())),
+    )
+    await setUpSession(connection)
+    return connection
+  } catch (error) {
+    connection.destroy()
+    throw error
+  }
+}
+
+export const setUpSession = (connection: Connection): Promise<void> =>
+  new Promise((done, fail) =>
+    connection.query(SESSION_SETUP, (error) => (error ? fail(error) : done())),
+  )
+
+/** A pool of its own on one database; `database` undefined for none. */
+export function connectPool<Plane extends Knex>(
+  reach: Reach,
+  database: string | undefined,
+  pool: { max: number; acquireTimeoutMs: number },
+  log: Log,
+): Plane {
+  return loadKnex()({
+    client: 'mysql2',
+    connection: connectionOptions(reach, database) as unknown as Knex.MySql2ConnectionConfig,
+    pool: {
+      min: 0,
+      max: pool.max,
+      acquireTimeoutMillis: pool.acquireTimeoutMs,
+      idleTimeoutMillis: 30_000,
+      afterCreate: (connection: Connection, done: (error: Error | null) => void) => {
+        connection.query(SESSION_SETUP, (error) => done(error))
+      },
+    },
+    log: knexLog(log),
+  }) as unknown as Plane
+}
+
+/** What Knex asks of a pool that it does not own. */
+export type ConnectionSource = {
+  acquire(): { promise: Promise<Connection> }
+  release(connection: Connection): boolean
+  destroy(): Promise<void>
+  numFree(): number
+  numUsed(): number
+  numPendingAcquires(): number
+}
+
+/** A Knex instance that draws its connections from `source`. It holds none, so it need not be destroyed. */
+export function connectTenant(source: ConnectionSource, log: Log): TenantDb {
+  return loadKnex()({
+    client: 'mysql2',
+    connectionPool: source,
+    // saves the version probe on every instance; it would gate one statement that we never use
+    version: '8.0.0',
+    log: knexLog(log),
+  } as unknown as Knex.Config)
+}
+
+/** Knex prints to stdout unless told otherwise, and would spoil `--json`. */
+const knexLog = (log: Log): Knex.Logger => ({
+  warn: (message: unknown) => log.debug('knex', { message: headline(message) }),
+  error: (message: unknown) => log.debug('knex', { message: headline(message) }),
+  deprecate: (method: string, alternative: string) =>
+    log.debug('knex deprecation', { method, alternative }),
+  debug: () => {},
+})
+
+const headline = (message: unknown): string => String(message).split('\n')[0] ?? ''

@@ -1,0 +1,313 @@
+import type { Connection } from 'mysql2'
+import { causeOf } from '../driver-failure.js'
+import { AppError } from '../errors.js'
+import { openConnection, type Reach, setUpSession } from './connect.js'
+import type { Login, ServerAddress } from './server-address.js'
+import { WaitingLine } from './waiting-line.js'
+
+/** One tenant database and the login that opens it and nothing else. */
+export type Target = {
+  readonly tenantId: string
+  readonly database: string
+  readonly login: Login
+}
+
+export type BudgetLimits = {
+  /** Most connections to this server. */
+  readonly connections: number
+  /** Most of them that one tenant uses at once. */
+  readonly perTenant: number
+  /** Most pieces of work that wait at once; the next is refused. */
+  readonly waiting: number
+  readonly acquireTimeoutMs: number
+  readonly connectTimeoutMs: number
+  readonly idleTimeoutMs: number
+}
+
+export type Gauges = {
+  /** Open connections, or ones being opened. */
+  readonly bound: number
+  readonly idle: number
+  readonly waiting: number
+  /** Since the start: connections opened, handed from one tenant to another, and work turned away. */
+  readonly opened: number
+  readonly rebound: number
+  readonly refused: number
+}
+
+/** A connection in somebody's hands. It goes back through `giveBack`, and nowhere else. */
+export type Lent = { readonly connection: Connection; readonly slot: Slot }
+
+type Slot = {
+  connection: Connection | undefined
+  target: Target
+  idleSince: number
+  /** No longer to be used by anyone: its tenant was closed, or the socket is gone. */
+  doomed: boolean
+}
+
+/**
+ * The connections of this process to one database server, for all tenants together: never more than
+ * the limit, each bound to one tenant at a time. An idle one stays bound, and is re-bound to another
+ * tenant by COM_CHANGE_USER when there is none left to open: the server itself then forgets the
+ * session, the rights and the database of the tenant before.
+ */
+export class ConnectionBudget {
+  readonly #address: ServerAddress
+  readonly #limits: BudgetLimits
+  readonly #slots = new Set<Slot>()
+  /** Idle slots, least recently used first. */
+  readonly #idle = new Set<Slot>()
+  readonly #idleByTenant = new Map<string, Slot[]>()
+  readonly #usedByTenant = new Map<string, number>()
+  readonly #line = new WaitingLine<Target, Lent>()
+  readonly #reaper: NodeJS.Timeout
+  #opened = 0
+  #rebound = 0
+  #refused = 0
+  #closed = false
+
+  constructor(address: ServerAddress, limits: BudgetLimits) {
+    this.#address = address
+    this.#limits = limits
+    this.#reaper = setInterval(() => this.#closeStale(), Math.max(100, limits.idleTimeoutMs / 4))
+    this.#reaper.unref()
+  }
+
+  get gauges(): Gauges {
+    return {
+      bound: this.#slots.size,
+      idle: this.#idle.size,
+      waiting: this.#line.length,
+      opened: this.#opened,
+      rebound: this.#rebound,
+      refused: this.#refused,
+    }
+  }
+
+  /** Tenants that hold a connection right now. */
+  get boundTenants(): string[] {
+    return [...new Set([...this.#slots].map((slot) => slot.target.tenantId))]
+  }
+
+  /**
+   * A connection bound to the target, at once or in turn.
+   *
+   * @throws DATABASE.BUSY when none came free in time, or too many wait already; what the driver
+   *   throws when the connection cannot be opened.
+   */
+  take(target: Target): Promise<Lent> {
+    if (this.#closed) return Promise.reject(new AppError('SERVER.SHUTTING_DOWN'))
+    // whoever waits already goes first: a newcomer must not pass by
+    const claimed = this.#line.isEmpty ? this.#claim(target) : this.#claimWhileOthersWait(target)
+    if (claimed) return claimed
+    if (this.#line.length >= this.#limits.waiting) {
+      this.#refused += 1
+      return Promise.reject(new AppError('DATABASE.BUSY'))
+    }
+    return this.#line.join(target.tenantId, target, this.#limits.acquireTimeoutMs, () => {
+      this.#refused += 1
+      return new AppError('DATABASE.BUSY')
+    })
+  }
+
+  /** Takes a connection back. One that may be in an unknown state must be given back as not `clean`. */
+  giveBack({ slot }: Lent, clean: boolean): void {
+    this.#countUse(slot.target.tenantId, -1)
+    if (!clean || slot.doomed || this.#closed) this.#drop(slot)
+    else this.#rest(slot)
+    this.#serveLine()
+  }
+
+  /** Closes all connections of a tenant, also those in use, and turns away those who wait for one. */
+  closeTenant(tenantId: string): void {
+    for (const slot of this.#slots) {
+      if (slot.target.tenantId !== tenantId) continue
+      slot.doomed = true
+      if (this.#idle.has(slot)) this.#drop(slot)
+      else slot.connection?.destroy()
+    }
+    this.#line.turnAway(tenantId, () => new AppError('DATABASE.CONNECTION_LOST'))
+    this.#serveLine()
+  }
+
+  close(): void {
+    this.#closed = true
+    clearInterval(this.#reaper)
+    this.#line.turnAwayAll(() => new AppError('SERVER.SHUTTING_DOWN'))
+    for (const slot of [...this.#slots]) {
+      if (this.#idle.has(slot)) {
+        slot.connection?.end()
+        this.#forget(slot)
+      }
+    }
+  }
+
+  /** The best connection for the target, marked as used before anything is awaited. */
+  #claim(target: Target): Promise<Lent> | undefined {
+    if ((this.#usedByTenant.get(target.tenantId) ?? 0) >= this.#limits.perTenant) return undefined
+    const own = this.#idleByTenant.get(target.tenantId)?.at(-1)
+    if (own?.connection && own.target.login.password === target.login.password) {
+      this.#wake(own)
+      this.#countUse(target.tenantId, 1)
+      return Promise.resolve({ connection: own.connection, slot: own })
+    }
+    if (this.#slots.size < this.#limits.connections) {
+      const slot: Slot = { connection: undefined, target, idleSince: 0, doomed: false }
+      this.#slots.add(slot)
+      this.#countUse(target.tenantId, 1)
+      return this.#open(slot)
+    }
+    const [leastRecent] = this.#idle
+    if (!leastRecent) return undefined
+    this.#wake(leastRecent)
+    this.#countUse(target.tenantId, 1)
+    return this.#rebind(leastRecent, target)
+  }
+
+  /** Others wait for capacity; a tenant with an idle connection of its own takes nothing from them. */
+  #claimWhileOthersWait(target: Target): Promise<Lent> | undefined {
+    return this.#idleByTenant.has(target.tenantId) && !this.#line.has(target.tenantId)
+      ? this.#claim(target)
+      : undefined
+  }
+
+  #serveLine(): void {
+    this.#line.serve((target) => this.#claim(target))
+  }
+
+  async #open(slot: Slot): Promise<Lent> {
+    try {
+      const connection = await openConnection(this.#reach(slot.target.login), slot.target.database)
+      this.#opened += 1
+      if (slot.doomed || this.#closed) {
+        connection.destroy()
+        throw new AppError('DATABASE.CONNECTION_LOST')
+      }
+      slot.connection = connection
+      this.#watch(slot, connection)
+      return { connection, slot }
+    } catch (error) {
+      this.#giveUp(slot)
+      throw error
+    }
+  }
+
+  async #rebind(slot: Slot, target: Target): Promise<Lent> {
+    const { connection } = slot
+    slot.target = target
+    if (!connection) return this.#open(slot)
+    try {
+      await withDeadline(switchUser(connection, target), this.#limits.connectTimeoutMs, () =>
+        connection.destroy(),
+      )
+      this.#rebound += 1
+    } catch (error) {
+      // a failed switch may leave the session on the database of the tenant before: nobody uses it again
+      connection.destroy()
+      if (slot.doomed || this.#closed || causeOf(error)?.kind !== 'connection lost') {
+        this.#giveUp(slot)
+        throw error
+      }
+      slot.connection = undefined
+      return this.#open(slot)
+    }
+    if (slot.doomed) {
+      this.#giveUp(slot)
+      throw new AppError('DATABASE.CONNECTION_LOST')
+    }
+    return { connection, slot }
+  }
+
+  #giveUp(slot: Slot): void {
+    this.#countUse(slot.target.tenantId, -1)
+    this.#drop(slot)
+    this.#serveLine()
+  }
+
+  #watch(slot: Slot, connection: Connection): void {
+    const gone = () => {
+      if (slot.connection !== connection) return
+      slot.doomed = true
+      if (!this.#idle.has(slot)) return
+      this.#drop(slot)
+      this.#serveLine()
+    }
+    connection.on('error', gone)
+    connection.on('end', gone)
+    streamOf(connection).once('close', gone)
+  }
+
+  #rest(slot: Slot): void {
+    slot.idleSince = performance.now()
+    this.#idle.add(slot)
+    const own = this.#idleByTenant.get(slot.target.tenantId)
+    if (own) own.push(slot)
+    else this.#idleByTenant.set(slot.target.tenantId, [slot])
+  }
+
+  #wake(slot: Slot): void {
+    if (!this.#idle.delete(slot)) return
+    const { tenantId } = slot.target
+    const own = this.#idleByTenant.get(tenantId) ?? []
+    if (own.at(-1) === slot) own.pop()
+    else own.splice(own.indexOf(slot), 1)
+    if (own.length === 0) this.#idleByTenant.delete(tenantId)
+  }
+
+  #drop(slot: Slot): void {
+    this.#forget(slot)
+    slot.connection?.destroy()
+  }
+
+  #forget(slot: Slot): void {
+    this.#wake(slot)
+    this.#slots.delete(slot)
+  }
+
+  #countUse(tenantId: string, change: 1 | -1): void {
+    const used = (this.#usedByTenant.get(tenantId) ?? 0) + change
+    if (used > 0) this.#usedByTenant.set(tenantId, used)
+    else this.#usedByTenant.delete(tenantId)
+  }
+
+  #closeStale(): void {
+    const limit = performance.now() - this.#limits.idleTimeoutMs
+    for (const slot of this.#idle) {
+      if (slot.idleSince > limit) break
+      this.#forget(slot)
+      slot.connection?.end()
+    }
+  }
+
+  #reach(login: Login): Reach {
+    return { address: this.#address, login, connectTimeoutMs: this.#limits.connectTimeoutMs }
+  }
+}
+
+/** COM_CHANGE_USER, then our session settings, which the switch has reset. */
+function switchUser(connection: Connection, { login, database }: Target): Promise<void> {
+  return new Promise((done, fail) => {
+    connection.changeUser({ user: login.user, password: login.password, database }, (error) => {
+      if (error) fail(error)
+      else setUpSession(connection).then(done, fail)
+    })
+  })
+}
+
+async function withDeadline<T>(
+  work: Promise<T>,
+  milliseconds: number,
+  expire: () => void,
+): Promise<T> {
+  const timer = setTimeout(expire, milliseconds)
+  try {
+    return await work
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+// the driver's types leave out the socket that it documents
+const streamOf = (connection: Connection): NodeJS.EventEmitter =>
+  (connection as unknown as { stream: NodeJS.EventEmitter }).stream

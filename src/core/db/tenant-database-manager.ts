@@ -1,0 +1,223 @@
+import type { Connection, RowDataPacket } from 'mysql2'
+import { isFailure } from '../driver-failure.js'
+import { AppError } from '../errors.js'
+import type { Log } from '../log.js'
+import { type ConnectionSource, connectTenant, type TenantDb } from './connect.js'
+import {
+  type BudgetLimits,
+  ConnectionBudget,
+  type Gauges,
+  type Lent,
+  type Target,
+} from './connection-budget.js'
+import type { Login, ServerAddress } from './server-address.js'
+
+/** Where a tenant's database is, and which generation of its credentials opens it. */
+export type TenantPlace = {
+  readonly id: string
+  readonly slug: string
+  readonly database: string
+  readonly serverId: string
+  readonly credentialsKeyId: string
+  readonly credentialsGeneration: number
+}
+
+export type ManagerOptions = {
+  readonly addressOf: (serverId: string) => Promise<ServerAddress>
+  readonly loginOf: (tenant: TenantPlace) => Login
+  readonly limits: BudgetLimits
+  /** Most Knex instances kept, at about 25 KB each. */
+  readonly knexInstances: number
+  /** How long one piece of work may hold a connection. */
+  readonly workTimeoutMs: number
+  readonly log: Log
+}
+
+type Opened = { readonly target: Target; readonly place: TenantPlace; db: TenantDb | undefined }
+
+/**
+ * The broker of all tenant databases of this process. It lends a connection for the length of a
+ * callback; nobody else ever holds one. Every connection is logged in as its tenant's own database
+ * user, so what a callback may read or write is decided by the database server.
+ */
+export class TenantDatabaseManager {
+  readonly #options: ManagerOptions
+  readonly #budgets = new Map<string, Promise<ConnectionBudget>>()
+  readonly #ready = new Map<string, ConnectionBudget>()
+  /** Tenants seen lately, least recently used first. */
+  readonly #opened = new Map<string, Opened>()
+
+  constructor(options: ManagerOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Lends a connection to `work` and takes it back when the promise settles. After an error, an abort
+   * or a time-out it is destroyed: a reply that nobody read must never reach the next borrower.
+   * An `AppError` is a decision of ours, made between statements, and leaves the connection clean.
+   *
+   * @throws DATABASE.BUSY after waiting in vain; TENANT.DATABASE_MISSING where the server refuses the
+   *   tenant's login or has no such database; what `work` throws.
+   */
+  async lend<T>(
+    tenant: TenantPlace,
+    work: (connection: Connection) => Promise<T>,
+    { signal }: { signal?: AbortSignal } = {},
+  ): Promise<T> {
+    signal?.throwIfAborted()
+    const budget = this.#ready.get(tenant.serverId) ?? (await this.#budget(tenant.serverId))
+    const lent = await this.#take(budget, tenant)
+    let clean = false
+    const cut = () => lent.connection.destroy()
+    const timer = setTimeout(cut, this.#options.workTimeoutMs)
+    signal?.addEventListener('abort', cut, { once: true })
+    try {
+      const result = await work(lent.connection)
+      clean = signal?.aborted !== true
+      return result
+    } catch (error) {
+      clean = error instanceof AppError && error.cause === undefined
+      throw error
+    } finally {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', cut)
+      budget.giveBack(lent, clean)
+    }
+  }
+
+  /**
+   * Rows of one reading statement. It is asked once more when the connection turns out to be dead
+   * (a restarted server, a killed session): reading twice does no harm, so never pass a write.
+   */
+  async read<Row>(tenant: TenantPlace, sql: string, values: readonly unknown[]): Promise<Row[]> {
+    const ask = (connection: Connection): Promise<Row[]> =>
+      new Promise((done, fail) => {
+        connection.query<RowDataPacket[]>(sql, values as unknown[], (error, rows) => {
+          if (error) fail(error)
+          else done(rows as unknown as Row[])
+        })
+      })
+    try {
+      return await this.lend(tenant, ask)
+    } catch (error) {
+      if (!isFailure(error, 'connection lost')) throw error
+      return this.lend(tenant, ask)
+    }
+  }
+
+  /** Knex on a tenant's database. Every query and transaction borrows a connection for its own length. */
+  for(tenant: TenantPlace): TenantDb {
+    const opened = this.#open(tenant)
+    opened.db ??= connectTenant(this.#sourceFor(tenant), this.#options.log)
+    return opened.db
+  }
+
+  /** Closes the tenant's connections in this process at once, also those in use. */
+  close(tenantId: string): void {
+    this.#opened.delete(tenantId)
+    for (const budget of this.#ready.values()) budget.closeTenant(tenantId)
+  }
+
+  /** Tenants that hold a connection right now. */
+  boundTenants(): string[] {
+    return [...new Set([...this.#ready.values()].flatMap((budget) => budget.boundTenants))]
+  }
+
+  /** Gauges by database server, and how many Knex instances are kept. */
+  gauges(): { readonly servers: Readonly<Record<string, Gauges>>; readonly knexInstances: number } {
+    return {
+      servers: Object.fromEntries(
+        [...this.#ready].map(([serverId, budget]) => [serverId, budget.gauges]),
+      ),
+      knexInstances: [...this.#opened.values()].filter(({ db }) => db !== undefined).length,
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const budget of this.#budgets.values()) (await budget.catch(() => undefined))?.close()
+  }
+
+  async #take(budget: ConnectionBudget, tenant: TenantPlace): Promise<Lent> {
+    try {
+      return await budget.take(this.#open(tenant).target)
+    } catch (error) {
+      if (isFailure(error, 'access denied', 'privilege missing', 'missing')) {
+        throw new AppError('TENANT.DATABASE_MISSING', tenant.slug).because(error)
+      }
+      throw error
+    }
+  }
+
+  #open(tenant: TenantPlace): Opened {
+    const known = this.#opened.get(tenant.id)
+    const current = known !== undefined && isSamePlace(known.place, tenant)
+    const opened = current
+      ? known
+      : {
+          place: tenant,
+          target: {
+            tenantId: tenant.id,
+            database: tenant.database,
+            login: this.#options.loginOf(tenant),
+          },
+          db: undefined,
+        }
+    this.#opened.delete(tenant.id)
+    this.#opened.set(tenant.id, opened)
+    if (this.#opened.size > this.#options.knexInstances) {
+      const [oldest] = this.#opened.keys()
+      if (oldest !== undefined) this.#opened.delete(oldest)
+    }
+    return opened
+  }
+
+  async #budget(serverId: string): Promise<ConnectionBudget> {
+    const known = this.#budgets.get(serverId)
+    if (known) return known
+    const opening = this.#options.addressOf(serverId).then((address) => {
+      const budget = new ConnectionBudget(address, this.#options.limits)
+      this.#ready.set(serverId, budget)
+      return budget
+    })
+    this.#budgets.set(serverId, opening)
+    opening.catch(() => this.#budgets.delete(serverId))
+    return opening
+  }
+
+  #sourceFor(tenant: TenantPlace): ConnectionSource {
+    const lent = new Map<Connection, { lent: Lent; budget: ConnectionBudget }>()
+    const take = async (): Promise<Connection> => {
+      const budget = await this.#budget(tenant.serverId)
+      const taken = await this.#take(budget, tenant)
+      lent.set(taken.connection, { lent: taken, budget })
+      return taken.connection
+    }
+    return {
+      acquire: () => ({ promise: take() }),
+      release: (connection) => {
+        const held = lent.get(connection)
+        if (!held) return false
+        lent.delete(connection)
+        held.budget.giveBack(held.lent, isSound(connection))
+        return true
+      },
+      destroy: async () => {},
+      numFree: () => 0,
+      numUsed: () => lent.size,
+      numPendingAcquires: () => 0,
+    }
+  }
+}
+
+const isSamePlace = (one: TenantPlace, other: TenantPlace): boolean =>
+  one.database === other.database &&
+  one.serverId === other.serverId &&
+  one.credentialsGeneration === other.credentialsGeneration &&
+  one.credentialsKeyId === other.credentialsKeyId
+
+/** Knex marks a connection whose query timed out; the driver marks one that failed or is closing. */
+function isSound(connection: Connection): boolean {
+  // fields that knex and the driver set, and that their types leave out
+  const marks = connection as unknown as Record<string, unknown>
+  return !marks.__knex__disposed && !marks._fatalError && !marks._protocolError && !marks._closing
+}

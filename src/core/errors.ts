@@ -1,0 +1,400 @@
+import { causeOf, type DriverFailure } from './driver-failure.js'
+
+type Say<Args extends unknown[]> = (...args: Args) => string
+type Entry<Args extends unknown[]> = {
+  readonly status: number
+  readonly exit: number
+  readonly say: Say<Args>
+}
+
+const entry = <Args extends unknown[]>(row: Entry<Args>): Entry<Args> => row
+
+/**
+ * Every way validonx says no. HTTP and the terminal read the same row;
+ * `tests/core/errors.test.ts` holds this table and docs/errors.md to each other.
+ * `status` is the HTTP status, `exit` the process's exit status (sysexits.h).
+ */
+export const catalogue = {
+  'USAGE.INVALID': entry({ status: 400, exit: 64, say: (sentence: string) => sentence }),
+  'USAGE.CONFIRMATION_NEEDED': entry({
+    status: 400,
+    exit: 64,
+    say: (question: string, flag: string) =>
+      `"${question}" cannot be asked here, because standard input is not a terminal. Pass ${flag}.`,
+  }),
+  'USAGE.INTERRUPTED': entry({
+    status: 503,
+    exit: 130,
+    say: (what: string) => `${what} was interrupted. Run the command again to go on from there.`,
+  }),
+
+  'CONFIG.INVALID': entry({
+    status: 500,
+    exit: 78,
+    say: (faults: readonly string[]) =>
+      `The configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map((fault) => `  - ${fault}`).join('\n')}\n"validonx config" shows what is in force and where it comes from.`,
+  }),
+  'CONFIG.DATABASE_MISSING': entry({
+    status: 500,
+    exit: 78,
+    say: () =>
+      'No database is configured, and NODE_ENV=production never starts the embedded one. Set VALIDONX_DATABASE_URL (or VALIDONX_RUNTIME_URL for "serve").',
+  }),
+  'CONFIG.APP_KEY_MISSING': entry({
+    status: 500,
+    exit: 78,
+    say: () =>
+      'VALIDONX_APP_KEY is not set. Make one with "openssl rand -base64 32", keep it safe, and set it for every process of this platform.',
+  }),
+  'CONFIG.APP_KEY_CHANGED': entry({
+    status: 500,
+    exit: 78,
+    say: (platform: string) =>
+      `VALIDONX_APP_KEY is not the key that platform "${platform}" was made with. Set the original key, or list it in VALIDONX_APP_PREVIOUS_KEYS to rotate.`,
+  }),
+  'CONFIG.PROVISIONER_MISSING': entry({
+    status: 500,
+    exit: 78,
+    say: (work: string) =>
+      `${work} needs the provisioner's login, and only VALIDONX_RUNTIME_URL is set. Set VALIDONX_DATABASE_URL.`,
+  }),
+  'CONFIG.HOME_NOT_WRITABLE': entry({
+    status: 500,
+    exit: 73,
+    say: (path: string) =>
+      `"${path}" cannot be written. Give this user the right to, or set VALIDONX_HOME to a folder that can be.`,
+  }),
+
+  'DATABASE.UNREACHABLE': entry({
+    status: 503,
+    exit: 69,
+    say: (server: string) =>
+      `The database server at ${server} cannot be reached. Check that it runs, and the address in VALIDONX_DATABASE_URL or VALIDONX_RUNTIME_URL.`,
+  }),
+  'DATABASE.ACCESS_DENIED': entry({
+    status: 503,
+    exit: 77,
+    say: (login: string) =>
+      `The database server refused the login ${login}. Check the user and the password.`,
+  }),
+  'DATABASE.PRIVILEGES_MISSING': entry({
+    status: 503,
+    exit: 77,
+    say: (login: string, missing: string) =>
+      `The login ${login} lacks privileges: ${missing}. Grant them and run the command again.`,
+  }),
+  'DATABASE.TLS_REFUSED': entry({
+    status: 503,
+    exit: 69,
+    say: (server: string) =>
+      `No verified TLS connection to the database server at ${server}. Set VALIDONX_DATABASE_CA to its CA certificate, or VALIDONX_DATABASE_TLS=off on a network that you trust.`,
+  }),
+  'DATABASE.VERSION_UNSUPPORTED': entry({
+    status: 503,
+    exit: 69,
+    say: (version: string) =>
+      `The database server is ${version}. validonx runs on MySQL 8.0 or newer and MariaDB 10.11 or newer.`,
+  }),
+  'DATABASE.BUSY': entry({
+    status: 503,
+    exit: 75,
+    say: () => 'All database connections are in use. Try again shortly.',
+  }),
+  'DATABASE.CONNECTION_LOST': entry({
+    status: 503,
+    exit: 75,
+    say: () =>
+      'The connection to the database was lost in the middle of the work. Run the command again to go on from there.',
+  }),
+  'DATABASE.FULL': entry({
+    status: 503,
+    exit: 75,
+    say: () => 'The database server is out of disk space. Free some and run the command again.',
+  }),
+  'DATABASE.BINARY_MISSING': entry({
+    status: 500,
+    exit: 69,
+    say: () =>
+      'No mariadbd or mysqld is installed, and no database is configured. Install MariaDB or MySQL (Debian: "apt-get install mariadb-server-core"), or set VALIDONX_DATABASE_URL.',
+  }),
+  'DATABASE.EMBEDDED_FAILED': entry({
+    status: 500,
+    exit: 70,
+    say: (log: string) => `The embedded database server did not start. Its log is "${log}".`,
+  }),
+
+  'PLATFORM.NOT_INITIALIZED': entry({
+    status: 503,
+    exit: 78,
+    say: (platform: string) =>
+      `There is no platform in database "${platform}" yet. Run "validonx init" first.`,
+  }),
+  'PLATFORM.OUTDATED': entry({
+    status: 503,
+    exit: 78,
+    say: (platform: string, pending: number) =>
+      `Platform "${platform}" waits for ${pending} migration${pending === 1 ? '' : 's'}. Run "validonx init" to apply them.`,
+  }),
+  'PLATFORM.NAME_TAKEN': entry({
+    status: 409,
+    exit: 73,
+    say: (database: string) =>
+      `Database "${database}" exists and is not a ValidonX platform. Choose another name with VALIDONX_PLATFORM_DATABASE.`,
+  }),
+
+  'LEASE.HELD': entry({
+    status: 503,
+    exit: 75,
+    say: (what: string, who: string, seconds: number) =>
+      `${who} is working on "${what}". Try again in ${seconds} s.`,
+  }),
+  'LEASE.LOST': entry({
+    status: 503,
+    exit: 75,
+    say: (what: string) =>
+      `Another process has taken over "${what}", so this one stopped. Run the command again to see where it stands.`,
+  }),
+
+  'SERVER.NOT_FOUND': entry({
+    status: 404,
+    exit: 66,
+    say: (name: string) =>
+      `No database server is registered as "${name}". "validonx server list" shows those that are.`,
+  }),
+  'SERVER.EXISTS': entry({
+    status: 409,
+    exit: 73,
+    say: (name: string) =>
+      `A database server is registered as "${name}" already. Choose another name.`,
+  }),
+
+  'TENANT.NOT_FOUND': entry({
+    status: 404,
+    exit: 66,
+    say: (slug: string) =>
+      `No tenant is called "${slug}". "validonx tenant list" shows those that exist.`,
+  }),
+  'TENANT.DIFFERS': entry({
+    status: 409,
+    exit: 65,
+    say: (slug: string, field: string, stands: string, given: string) =>
+      `Tenant "${slug}" is registered with ${field} "${stands}", not "${given}". Leave the option out to go on with what is registered.`,
+  }),
+  'TENANT.INVALID_STATE': entry({
+    status: 403,
+    exit: 65,
+    say: (slug: string, status: string) =>
+      `Tenant "${slug}" is ${status}. Its operator learns more from "validonx tenant show ${slug}".`,
+  }),
+  'TENANT.STATUS.SUSPENDED': entry({
+    status: 403,
+    exit: 65,
+    say: (slug: string) =>
+      `Tenant "${slug}" is suspended. Its operator opens it again with "validonx tenant reinstate ${slug}".`,
+  }),
+  'TENANT.DATABASE_MISSING': entry({
+    status: 503,
+    exit: 70,
+    say: (slug: string) =>
+      `The database of tenant "${slug}" cannot be opened. Its operator learns more from "validonx tenant show ${slug}".`,
+  }),
+
+  'PROVISIONING.STOPPED': entry({
+    status: 500,
+    exit: 70,
+    say: (slug: string, stage: string) =>
+      `Provisioning "${slug}" stopped at stage "${stage}". Run the command again to go on from there.`,
+  }),
+  'PROVISIONING.DATABASE_TAKEN': entry({
+    status: 409,
+    exit: 73,
+    say: (database: string) =>
+      `Database "${database}" exists and does not belong to this tenant. It is left as it is: move it away, or choose another slug.`,
+  }),
+  'PROVISIONING.GRANTS_WRONG': entry({
+    status: 500,
+    exit: 70,
+    say: (user: string, found: string) =>
+      `Database user "${user}" must hold rights on its own database alone, but holds: ${found}. Revoke the rest and run the command again.`,
+  }),
+
+  'PLAN.NOT_FOUND': entry({
+    status: 404,
+    exit: 65,
+    say: (code: string, known: readonly string[]) =>
+      `No plan is called "${code}". Known plans: ${known.join(', ')}.`,
+  }),
+  'PRODUCT.NOT_FOUND': entry({
+    status: 404,
+    exit: 66,
+    say: (code: string) =>
+      `No product is called "${code}" in this tenant. Add --create-product to create it.`,
+  }),
+  'LICENSE.NOT_FOUND': entry({
+    status: 404,
+    exit: 66,
+    say: () => 'No such license in this tenant. Check the license key.',
+  }),
+  'LICENSE.REVOKED': entry({
+    status: 403,
+    exit: 65,
+    say: () => 'This license was revoked. Contact the vendor for another one.',
+  }),
+  'ENTITLEMENTS.LIMIT_EXCEEDED': entry({
+    status: 403,
+    exit: 65,
+    say: (code: string, limit: number) =>
+      `The plan allows ${limit} (${code}). Change the plan, or remove what is not needed.`,
+  }),
+
+  'AUTH.INVALID_API_KEY': entry({
+    status: 401,
+    exit: 77,
+    say: () => 'The X-API-Key header does not hold a valid API key.',
+  }),
+  'AUTH.API_KEY_REVOKED': entry({
+    status: 401,
+    exit: 77,
+    say: () => 'This API key was revoked. Use the key that replaced it.',
+  }),
+
+  'VALIDATION.FAILED': entry({
+    status: 422,
+    exit: 65,
+    say: () => 'Some fields need another value.',
+  }),
+  'VALIDATION.MALFORMED_JSON': entry({
+    status: 400,
+    exit: 65,
+    say: () => 'The request body is not valid JSON.',
+  }),
+  'REQUEST.MALFORMED': entry({
+    status: 400,
+    exit: 65,
+    say: () => 'The request is not well-formed HTTP.',
+  }),
+  'REQUEST.TIMEOUT': entry({
+    status: 408,
+    exit: 75,
+    say: () => 'The request did not arrive in time.',
+  }),
+  'REQUEST.HEADERS_TOO_LARGE': entry({
+    status: 431,
+    exit: 65,
+    say: () => 'The request headers are too large.',
+  }),
+  'REQUEST.TOO_LARGE': entry({
+    status: 413,
+    exit: 65,
+    say: (limit: number) => `The request body is larger than ${limit} bytes.`,
+  }),
+  'REQUEST.UNSUPPORTED_MEDIA_TYPE': entry({
+    status: 415,
+    exit: 65,
+    say: () => 'Send the request body as application/json in UTF-8.',
+  }),
+  'REQUEST.METHOD_NOT_ALLOWED': entry({
+    status: 405,
+    exit: 64,
+    say: (method: string, allowed: readonly string[]) =>
+      `${method} is not allowed here. Allowed: ${allowed.join(', ')}.`,
+  }),
+  'ROUTE.NOT_FOUND': entry({
+    status: 404,
+    exit: 64,
+    say: () => 'There is nothing at this path.',
+  }),
+  'SERVER.ADDRESS_IN_USE': entry({
+    status: 500,
+    exit: 69,
+    say: (address: string) =>
+      `${address} is in use by another process. Choose another port with --port or VALIDONX_PORT.`,
+  }),
+  'SERVER.SHUTTING_DOWN': entry({
+    status: 503,
+    exit: 75,
+    say: () => 'This server is shutting down. Send the request again.',
+  }),
+  'SERVER.INTERNAL': entry({
+    status: 500,
+    exit: 70,
+    say: () => 'Something went wrong on our side.',
+  }),
+} as const
+
+export type ErrorCode = keyof typeof catalogue
+type ArgsOf<Code extends ErrorCode> = Parameters<(typeof catalogue)[Code]['say']>
+
+/** What a machine may read beside the sentence: the envelope's `details`, the terminal's `--json`. */
+export type ErrorDetails = Readonly<Record<string, unknown>>
+
+/**
+ * The one error class. Readers switch on `code`; `status` and `exit` come from the catalogue.
+ * `cause` is for the operator's terminal and log, never for an HTTP answer.
+ */
+export class AppError<Code extends ErrorCode = ErrorCode> extends Error {
+  override readonly name = 'AppError'
+  readonly code: Code
+  details: ErrorDetails = {}
+
+  constructor(code: Code, ...args: ArgsOf<Code>) {
+    super((catalogue[code].say as Say<unknown[]>)(...args))
+    this.code = code
+  }
+
+  get status(): number {
+    return catalogue[this.code].status
+  }
+
+  get exit(): number {
+    return catalogue[this.code].exit
+  }
+
+  /** The envelope's `type`: the code's domain in lower case. */
+  get domain(): string {
+    return (this.code.split('.')[0] ?? '').toLowerCase()
+  }
+
+  because(cause: unknown): this {
+    this.cause = cause
+    return this
+  }
+
+  with(details: ErrorDetails): this {
+    this.details = details
+    return this
+  }
+}
+
+/**
+ * Whatever was thrown, as a row of the catalogue. Driver errors become the `DATABASE.…` row of
+ * their kind; what nobody foresaw becomes `SERVER.INTERNAL` with the thrown value as its cause.
+ */
+export function asAppError(thrown: unknown): AppError {
+  if (thrown instanceof AppError) return thrown
+  const failure = causeOf(thrown)
+  return failure
+    ? asDatabaseError(failure).because(thrown)
+    : new AppError('SERVER.INTERNAL').because(thrown)
+}
+
+function asDatabaseError(failure: DriverFailure): AppError {
+  switch (failure.kind) {
+    case 'unreachable':
+      return new AppError('DATABASE.UNREACHABLE', failure.where)
+    case 'access denied':
+      return new AppError('DATABASE.ACCESS_DENIED', failure.where)
+    case 'privilege missing':
+      return new AppError('DATABASE.PRIVILEGES_MISSING', failure.where, failure.sentence)
+    case 'tls':
+      return new AppError('DATABASE.TLS_REFUSED', failure.where)
+    case 'too many connections':
+      return new AppError('DATABASE.BUSY')
+    case 'connection lost':
+      return new AppError('DATABASE.CONNECTION_LOST')
+    case 'disk full':
+      return new AppError('DATABASE.FULL')
+    default:
+      return new AppError('SERVER.INTERNAL')
+  }
+}

@@ -1,0 +1,21 @@
+import type { Actor } from '../actor.js'
+
+/** The form of an event's row. Rises when a field changes its meaning. */
+export const EVENT_SCHEMA_VERSION = 1
+
+/** One thing that happened, as the trail keeps it. Written in the transaction of the change itself. */
+export type Event = {
+  /** Given where several attempts may write the same event: the second is then dropped. */
+  readonly eventId?: string
+  readonly occurredAt: Date
+  readonly actor: Actor
+  /** `noun.past-participle`, such as `license.created`. */
+  readonly action: string
+  readonly objectType: string
+  readonly objectId: string
+  /** Null for what concerns the platform as a whole. */
+  readonly tenantId: string | null
+  /** Before and after, secrets left out. */
+  readonly changes?: { readonly before?: unknown; readonly after?: unknown }
+  readonly requestId?: string | undefined
+}

@@ -1,0 +1,84 @@
+import { monthOf, type PlanEntitlement } from '../billing/plan.js'
+import type { TenantDb } from '../db/connect.js'
+import { affectedBy } from '../db/statements.js'
+import { AppError } from '../errors.js'
+import { newId } from '../ids.js'
+import { fromJsonColumn } from '../parse.js'
+
+/** The subject of counters that belong to the tenant as a whole. */
+const WHOLE_TENANT = 'tenant'
+
+/** Counters of what exists have one period that began with time itself. */
+const ALWAYS = new Date(0)
+
+/** Limits that hold for each license by itself have no counter of the tenant. */
+const PER_LICENSE = new Set(['activations.max'])
+
+const isMonthly = (code: string): boolean => code.endsWith('.monthly')
+
+/** The codes that a tenant of these entitlements counts. */
+export const countedCodes = (granted: readonly PlanEntitlement[]): string[] =>
+  granted
+    .filter(({ code, type }) => type === 'metered' && !PER_LICENSE.has(code))
+    .map(({ code }) => code)
+
+/** Sets up the counters that are missing, at zero. Answers their codes. */
+export async function insertMissingCounters(
+  db: TenantDb,
+  codes: readonly string[],
+  now: Date,
+): Promise<string[]> {
+  const present = new Set<string>(
+    await db('usage_counters').where({ subject: WHOLE_TENANT }).pluck('code'),
+  )
+  const missing = codes.filter((code) => !present.has(code))
+  if (missing.length === 0) return []
+  const month = monthOf(now)
+  await db('usage_counters').insert(
+    missing.map((code) => ({
+      id: newId(),
+      code,
+      subject: WHOLE_TENANT,
+      period_start: isMonthly(code) ? month.start : ALWAYS,
+      period_end: isMonthly(code) ? month.end : null,
+      value: 0,
+      created_at: now,
+      updated_at: now,
+    })),
+  )
+  return missing
+}
+
+/**
+ * Counts `quantity` more of what exists, if the tenant's entitlement allows it. One conditional
+ * update decides, and its row lock holds until the transaction ends, so that of many at once exactly
+ * as many pass as there is room for.
+ *
+ * @throws ENTITLEMENTS.LIMIT_EXCEEDED with `details`: current and limit
+ */
+export async function takeFromLimit(
+  transaction: TenantDb,
+  code: string,
+  quantity: number,
+  now: Date,
+): Promise<void> {
+  const counted = await affectedBy(
+    transaction,
+    `update usage_counters join entitlements on entitlements.code = usage_counters.code
+      set usage_counters.value = usage_counters.value + ?, usage_counters.updated_at = ?
+      where usage_counters.code = ? and usage_counters.subject = ? and usage_counters.period_start = ?
+        and (entitlements.value is null or usage_counters.value + ? <= cast(json_unquote(entitlements.value) as unsigned))`,
+    [quantity, now, code, WHOLE_TENANT, ALWAYS, quantity],
+  )
+  if (counted > 0) return
+  const entitlement = await transaction('entitlements').first('value').where({ code })
+  const counter = await transaction('usage_counters')
+    .first('value')
+    .where({ code, subject: WHOLE_TENANT })
+  const limit = entitlement?.value == null ? 0 : fromJsonColumn<number>(entitlement.value)
+  const current = Number(counter?.value ?? 0)
+  throw new AppError('ENTITLEMENTS.LIMIT_EXCEEDED', code, limit).with({ code, current, limit })
+}
+
+export const listCounterCodes = (db: TenantDb): Promise<string[]> =>
+  db('usage_counters').where({ subject: WHOLE_TENANT }).pluck('code')

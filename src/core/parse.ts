@@ -1,0 +1,57 @@
+import { type ZodType, z } from 'zod'
+import { AppError } from './errors.js'
+
+/**
+ * The one door from untrusted to trusted. Throws `VALIDATION.FAILED` with `details`: field → messages.
+ * The values themselves are never repeated: they may be secrets.
+ */
+export function parse<T>(schema: ZodType<T>, input: unknown): T {
+  const result = schema.safeParse(input)
+  if (result.success) return result.data
+  const fields: Record<string, string[]> = {}
+  for (const issue of result.error.issues) {
+    const keys =
+      issue.code === 'unrecognized_keys'
+        ? issue.keys.map((key) => [...issue.path, key])
+        : [issue.path]
+    for (const path of keys) {
+      const field = path.map(String).join('.') || 'body'
+      fields[field] = [
+        ...(fields[field] ?? []),
+        issue.code === 'unrecognized_keys' ? 'is not a known field' : issue.message,
+      ]
+    }
+  }
+  throw new AppError('VALIDATION.FAILED').with(fields)
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+
+export const uuidSchema = z.string().regex(UUID, 'must be a UUID in lower case')
+
+/**
+ * A JSON column as a value. MySQL hands over JSON, MariaDB LONGTEXT, and the driver may have parsed
+ * either: this is the one place that knows.
+ */
+export function fromJsonColumn<T>(column: unknown): T {
+  return (typeof column === 'string' ? JSON.parse(column) : column) as T
+}
+
+const INSTANT = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2}))?$/
+
+/** RFC 3339 with an offset, or a date alone, which is its first instant in UTC. */
+export const instantSchema = z
+  .string('must be text')
+  .regex(INSTANT, 'must be a date such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z')
+  .transform((text, issues) => {
+    const time = new Date(text.length === 10 ? `${text}T00:00:00Z` : text)
+    // the calendar has no 31 February, and Date would take it for 3 March
+    if (
+      Number.isNaN(time.getTime()) ||
+      (text.length === 10 && time.toISOString().slice(0, 10) !== text)
+    ) {
+      issues.addIssue({ code: 'custom', message: 'is not a time that exists' })
+      return z.NEVER
+    }
+    return time
+  })

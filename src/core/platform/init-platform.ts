@@ -1,0 +1,228 @@
+import { platformMigrations } from '../../../migrations/platform/index.js'
+import { type PlanSeed, planSeeds } from '../../../seeds/platform/plans.js'
+import { type Context, runtimeLogin } from '../context.js'
+import type { PlatformDb } from '../db/connect.js'
+import { withLease } from '../db/lease.js'
+import { applyMigrations, listApplied, pendingOf, prepareLedger } from '../db/migrate.js'
+import type { Provisioner } from '../db/provisioner.js'
+import { assertProvisionerPrivileges } from '../db/provisioner-privileges.js'
+import { formatDatabaseUrl } from '../db/server-address.js'
+import { assertSupported } from '../db/server-version.js'
+import { quoteName, quoteText, quoteUser } from '../db/sql.js'
+import { inTransaction } from '../db/transaction.js'
+import { AppError } from '../errors.js'
+import { insertAudit } from '../events/audit-store.js'
+import { ensureTemplate } from '../fleet/template.js'
+import { newId } from '../ids.js'
+import { FIRST_SERVER } from '../servers/database-server.js'
+import { getServerByName } from '../servers/database-server-store.js'
+import { databaseNameOf } from '../tenants/tenant.js'
+import { runtimePrivileges } from './runtime-privileges.js'
+
+/** How many tenants the first server is meant to hold until somebody says otherwise. */
+const DEFAULT_CAPACITY = 10_000
+
+export type InitReport = (step: string) => void
+
+export type InitializedPlatform = {
+  readonly platformId: string
+  readonly database: string
+  /** Whether this call made the platform, rather than brought an existing one up to date. */
+  readonly created: boolean
+  readonly migrations: readonly string[]
+  readonly plans: readonly string[]
+  readonly serverVersion: string
+  /** The value of VALIDONX_RUNTIME_URL: a secret. */
+  readonly runtimeUrl: string
+}
+
+/**
+ * Makes the platform, or brings it up to date. Safe to repeat and to run twice at once; it never
+ * drops anything and changes no plan that stands.
+ *
+ * @throws DATABASE.VERSION_UNSUPPORTED, DATABASE.PRIVILEGES_MISSING, PLATFORM.NAME_TAKEN,
+ *   CONFIG.APP_KEY_CHANGED, LEASE.HELD
+ */
+export async function initPlatform(
+  ctx: Context,
+  report: InitReport = () => {},
+): Promise<InitializedPlatform> {
+  const { platformDatabase, tenantPrefix } = ctx.config
+  const provisioner = await ctx.provisioner()
+
+  report('checking the database server')
+  const [server] = await provisioner.rows<{ version: string }>('select version() as version')
+  const serverVersion = server?.version ?? ''
+  assertSupported(serverVersion)
+  await assertProvisionerPrivileges(provisioner, [
+    platformDatabase,
+    databaseNameOf(tenantPrefix, 'sample'),
+  ])
+  await createPlatformDatabase(provisioner, platformDatabase)
+
+  return provisioner.withDatabase(platformDatabase, async (db: PlatformDb) => {
+    await prepareLedger(db)
+    // the lease needs its table: the first two changes can be repeated by two at once without harm
+    if (pendingOf(await listApplied(db), platformMigrations.slice(0, 2)).length > 0) {
+      for (const migration of platformMigrations.slice(0, 2)) await migration.up(db)
+    }
+    return withLease(db, 'platform', ctx.lease, async (lease) => {
+      await assertAppKey(ctx, db)
+      report('applying platform migrations')
+      const migrations = await applyMigrations(db, platformMigrations, () => lease.assertHeld())
+      const platformId = await recordPlatform(ctx, db, migrations)
+      report('writing plans')
+      const plans = await insertMissingPlans(db, ctx.now())
+      report('setting up the runtime login')
+      await grantRuntimeLogin(ctx, provisioner)
+      await registerFirstServer(db, serverVersion, ctx.now())
+      report('building the template database')
+      await ensureTemplate(ctx, await getServerByName(db, FIRST_SERVER))
+      return {
+        platformId: platformId.id,
+        database: platformDatabase,
+        created: platformId.created,
+        migrations,
+        plans,
+        serverVersion,
+        runtimeUrl: formatDatabaseUrl(
+          ctx.access.address,
+          runtimeLogin(ctx.config, ctx.access, ctx.keyring),
+        ),
+      }
+    })
+  })
+}
+
+/** An empty database may have been made for us by an administrator; a stranger's is left alone. */
+async function createPlatformDatabase(provisioner: Provisioner, database: string): Promise<void> {
+  const tables = await provisioner.rows<{ name: string }>(
+    'select table_name as name from information_schema.tables where table_schema = ?',
+    [database],
+  )
+  const ours = new Set([...Object.keys(runtimePrivileges), 'knex_migrations_lock'])
+  const strangers = tables.filter(({ name }) => !ours.has(name))
+  if (strangers.length > 0) {
+    throw new AppError('PLATFORM.NAME_TAKEN', database).with({
+      tables: strangers.map(({ name }) => name),
+    })
+  }
+  await provisioner.run(
+    `create database if not exists ${quoteName(database)} character set utf8mb4 collate utf8mb4_unicode_ci`,
+  )
+}
+
+async function assertAppKey(ctx: Context, db: PlatformDb): Promise<void> {
+  const row = await db('platform_settings').first('value').where({ name: 'app_key_id' })
+  if (row && !ctx.keyring.has(row.value))
+    throw new AppError('CONFIG.APP_KEY_CHANGED', ctx.config.platformDatabase)
+}
+
+async function recordPlatform(
+  ctx: Context,
+  db: PlatformDb,
+  migrations: readonly string[],
+): Promise<{ id: string; created: boolean }> {
+  const at = ctx.now()
+  const known = await db('platform_settings').first('value').where({ name: 'platform_id' })
+  const id = known?.value ?? newId()
+  await inTransaction(db, async (transaction) => {
+    if (!known)
+      await transaction('platform_settings').insert({
+        name: 'platform_id',
+        value: id,
+        updated_at: at,
+      })
+    await transaction('platform_settings')
+      .insert({ name: 'app_key_id', value: ctx.keyring.currentId, updated_at: at })
+      .onConflict('name')
+      .merge()
+    if (known && migrations.length === 0) return
+    await insertAudit(transaction, {
+      occurredAt: at,
+      actor: ctx.actor,
+      action: known ? 'platform.migrated' : 'platform.created',
+      objectType: 'platform',
+      objectId: id,
+      tenantId: null,
+      changes: { after: { migrations } },
+    })
+  })
+  return { id, created: !known }
+}
+
+async function insertMissingPlans(db: PlatformDb, at: Date): Promise<string[]> {
+  const present = new Set<string>(await db('plans').pluck('code'))
+  const missing = planSeeds.filter(({ code }) => !present.has(code))
+  for (const seed of missing) {
+    await inTransaction(db, (transaction) =>
+      insertPlan(transaction, seed, planSeeds.indexOf(seed), at),
+    )
+  }
+  return missing.map(({ code }) => code)
+}
+
+async function insertPlan(
+  db: PlatformDb,
+  seed: PlanSeed,
+  position: number,
+  at: Date,
+): Promise<void> {
+  const id = newId()
+  const stamps = { created_at: at, updated_at: at }
+  await db('plans').insert({
+    id,
+    code: seed.code,
+    name: seed.name,
+    price_cents: seed.priceCents,
+    currency: 'USD',
+    billing_interval: 'month',
+    position,
+    is_offered: true,
+    ...stamps,
+  })
+  await db('plan_entitlements').insert(
+    seed.entitlements.map(({ code, type, value }) => ({
+      id: newId(),
+      plan_id: id,
+      code,
+      type,
+      value: value === null ? null : JSON.stringify(value),
+      ...stamps,
+    })),
+  )
+}
+
+/** The login that `serve` uses. Its password follows from the application key, so a changed key changes it. */
+async function grantRuntimeLogin(ctx: Context, provisioner: Provisioner): Promise<void> {
+  const { platformDatabase, tenantUserHost } = ctx.config
+  const { user, password } = runtimeLogin(
+    ctx.config,
+    { ...ctx.access, runtimeLogin: undefined },
+    ctx.keyring,
+  )
+  const account = quoteUser(user, tenantUserHost)
+  await provisioner.run(`create user if not exists ${account} identified by ${quoteText(password)}`)
+  await provisioner.run(`alter user ${account} identified by ${quoteText(password)}`)
+  for (const [table, privileges] of Object.entries(runtimePrivileges)) {
+    await provisioner.run(
+      `grant ${privileges} on ${quoteName(platformDatabase)}.${quoteName(table)} to ${account}`,
+    )
+  }
+}
+
+async function registerFirstServer(db: PlatformDb, version: string, at: Date): Promise<void> {
+  if (await db('database_servers').first('id').where({ name: FIRST_SERVER })) {
+    await db('database_servers').where({ name: FIRST_SERVER }).update({ version, updated_at: at })
+    return
+  }
+  await db('database_servers').insert({
+    id: newId(),
+    name: FIRST_SERVER,
+    capacity: DEFAULT_CAPACITY,
+    accepts_tenants: true,
+    version,
+    created_at: at,
+    updated_at: at,
+  })
+}

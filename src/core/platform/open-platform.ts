@@ -1,0 +1,210 @@
+import { randomUUID } from 'node:crypto'
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { platformMigrations } from '../../../migrations/platform/index.js'
+import type { Actor } from '../actor.js'
+import type { Clock } from '../clock.js'
+import type { Config } from '../config.js'
+import { type Access, type Context, createContext } from '../context.js'
+import { newAppKey } from '../crypto/keyring.js'
+import { type EmbeddedOptions, startEmbeddedServer } from '../db/embedded-server.js'
+import type { Holder } from '../db/holder.js'
+import { describeAddress, parseDatabaseUrl } from '../db/server-address.js'
+import { quoteName } from '../db/sql.js'
+import { rowsOf } from '../db/statements.js'
+import { causeOf, isFailure } from '../driver-failure.js'
+import { AppError, asAppError } from '../errors.js'
+import type { Log } from '../log.js'
+import { type InitReport, initPlatform } from './init-platform.js'
+
+/** `operator` may open the provisioner's login; `runtime` never holds it, even where it is configured. */
+export type Role = 'operator' | 'runtime'
+
+export type OpenOptions = {
+  readonly role: Role
+  readonly log: Log
+  readonly isProduction: boolean
+  readonly now?: Clock
+  readonly holder?: Holder
+  readonly actor?: Actor
+  readonly embedded?: EmbeddedOptions
+  readonly report?: InitReport
+}
+
+export type OpenedPlatform = {
+  readonly ctx: Context
+  /** Whether this call started the embedded server. */
+  readonly startedServer: boolean
+}
+
+/**
+ * Opens the platform that the configuration names, and makes sure that it is there, up to date and
+ * ours. Without a database configured it starts or finds the embedded server, and prepares that.
+ *
+ * @throws CONFIG.…, DATABASE.…, PLATFORM.NOT_INITIALIZED, PLATFORM.OUTDATED
+ */
+export async function openPlatform(config: Config, options: OpenOptions): Promise<OpenedPlatform> {
+  const found = await findPlatform(config, options)
+  const ctx = createContext({
+    ...options,
+    config,
+    appKey: found.appKey,
+    access: forRole(found.access, options.role),
+  })
+  try {
+    await greet(ctx, found, options)
+    return { ctx, startedServer: found.startedServer }
+  } catch (error) {
+    await ctx[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** The context that `init` works with: nothing of the platform need be there yet. */
+export async function openForInit(
+  config: Config,
+  options: Omit<OpenOptions, 'role'>,
+): Promise<OpenedPlatform> {
+  const { access, appKey, startedServer } = await findPlatform(config, {
+    ...options,
+    role: 'operator',
+  })
+  if (!access.provisionerLogin) throw new AppError('CONFIG.PROVISIONER_MISSING', '"validonx init"')
+  return { ctx: createContext({ ...options, config, access, appKey }), startedServer }
+}
+
+type Found = {
+  readonly access: Access
+  readonly appKey: string
+  readonly isEmbedded: boolean
+  readonly startedServer: boolean
+}
+
+const forRole = (access: Access, role: Role): Access =>
+  role === 'runtime' ? { ...access, provisionerLogin: undefined } : access
+
+async function findPlatform(
+  config: Config,
+  { isProduction, embedded, role }: OpenOptions,
+): Promise<Found> {
+  const configured = configuredAccess(config, role)
+  if (configured) {
+    if (config.appKey === undefined) throw new AppError('CONFIG.APP_KEY_MISSING')
+    return { access: configured, appKey: config.appKey, isEmbedded: false, startedServer: false }
+  }
+  if (isProduction) throw new AppError('CONFIG.DATABASE_MISSING')
+  const server = await startEmbeddedServer(config.home, embedded)
+  return {
+    access: { address: server.address, provisionerLogin: server.login, runtimeLogin: undefined },
+    appKey: config.appKey ?? (await keepAppKey(config.home)),
+    isEmbedded: true,
+    startedServer: server.started,
+  }
+}
+
+function configuredAccess(config: Config, role: Role): Access | undefined {
+  const provisioner =
+    config.databaseUrl === undefined ? undefined : parseDatabaseUrl(config.databaseUrl, config)
+  const runtime =
+    config.runtimeUrl === undefined ? undefined : parseDatabaseUrl(config.runtimeUrl, config)
+  const preferred = role === 'runtime' ? (runtime ?? provisioner) : (provisioner ?? runtime)
+  if (!preferred) return undefined
+  return {
+    address: preferred.address,
+    provisionerLogin: provisioner?.login,
+    runtimeLogin: runtime?.login,
+  }
+}
+
+/** The embedded platform's own key: made once, readable by its owner alone. Of two makers one wins. */
+async function keepAppKey(home: string): Promise<string> {
+  const path = join(home, 'app.key')
+  try {
+    const kept = await readFile(path, 'utf8').catch(() => undefined)
+    if (kept !== undefined) return kept.trim()
+    await mkdir(home, { recursive: true, mode: 0o700 })
+    const draft = `${path}.${randomUUID()}`
+    await writeFile(draft, `${newAppKey()}\n`, { mode: 0o600 })
+    await link(draft, path).catch(() => {})
+    await rm(draft)
+    return (await readFile(path, 'utf8')).trim()
+  } catch (error) {
+    throw new AppError('CONFIG.HOME_NOT_WRITABLE', path).because(error)
+  }
+}
+
+/** One statement as the runtime login tells whether the platform is there, ours and up to date. */
+async function greet(ctx: Context, found: Found, options: OpenOptions): Promise<void> {
+  const { platformDatabase } = ctx.config
+  const standing = await readStanding(ctx)
+  if (standing instanceof AppError) {
+    if (found.isEmbedded && standing.code === 'PLATFORM.NOT_INITIALIZED')
+      return prepareEmbedded(ctx, found, options)
+    throw standing
+  }
+  if (!ctx.keyring.has(standing.appKeyId))
+    throw new AppError('CONFIG.APP_KEY_CHANGED', platformDatabase)
+  if (standing.pending === 0) return
+  if (found.isEmbedded) return prepareEmbedded(ctx, found, options)
+  throw new AppError('PLATFORM.OUTDATED', platformDatabase, standing.pending)
+}
+
+async function prepareEmbedded(ctx: Context, found: Found, options: OpenOptions): Promise<void> {
+  await using operator = createContext({
+    ...options,
+    config: ctx.config,
+    appKey: found.appKey,
+    access: found.access,
+  })
+  await initPlatform(operator, options.report)
+}
+
+type Standing = { readonly appKeyId: string; readonly pending: number }
+
+async function readStanding(ctx: Context): Promise<Standing | AppError> {
+  try {
+    const rows = await rowsOf<{ name: string; value: string }>(
+      ctx.platform,
+      "select name, value from platform_settings union all select 'migration', name from knex_migrations",
+    )
+    const appKeyId = rows.find(({ name }) => name === 'app_key_id')?.value
+    if (appKeyId === undefined)
+      return new AppError('PLATFORM.NOT_INITIALIZED', ctx.config.platformDatabase)
+    const applied = new Set(
+      rows.filter(({ name }) => name === 'migration').map(({ value }) => value),
+    )
+    return { appKeyId, pending: platformMigrations.filter(({ name }) => !applied.has(name)).length }
+  } catch (error) {
+    return explain(ctx, error)
+  }
+}
+
+/**
+ * A refused runtime login may mean that there is no platform yet, or that the application key, from
+ * which its password follows, is another. The provisioner, where we have one, can tell.
+ */
+async function explain(ctx: Context, error: unknown): Promise<AppError> {
+  const { platformDatabase } = ctx.config
+  const failure = causeOf(error)
+  if (failure?.kind === 'missing') return new AppError('PLATFORM.NOT_INITIALIZED', platformDatabase)
+  if (failure?.kind === 'unreachable') {
+    return new AppError('DATABASE.UNREACHABLE', describeAddress(ctx.access.address)).because(error)
+  }
+  if (failure?.kind === 'tls')
+    return new AppError('DATABASE.TLS_REFUSED', describeAddress(ctx.access.address)).because(error)
+  const refused = failure?.kind === 'access denied' || failure?.kind === 'privilege missing'
+  if (!refused || !ctx.access.provisionerLogin) return asAppError(error)
+  try {
+    const provisioner = await ctx.provisioner()
+    const [row] = await provisioner.rows<{ value: string }>(
+      `select value from ${quoteName(platformDatabase)}.platform_settings where name = 'app_key_id'`,
+    )
+    if (row && !ctx.keyring.has(row.value))
+      return new AppError('CONFIG.APP_KEY_CHANGED', platformDatabase)
+    return row ? asAppError(error) : new AppError('PLATFORM.NOT_INITIALIZED', platformDatabase)
+  } catch (deeper) {
+    if (isFailure(deeper, 'missing'))
+      return new AppError('PLATFORM.NOT_INITIALIZED', platformDatabase)
+    return asAppError(deeper)
+  }
+}

@@ -1,0 +1,186 @@
+import { z } from 'zod'
+import { hasUndeliveredBootstrapKey, setApiKeyDelivered } from '../access/api-key-store.js'
+import type { MintedApiKey } from '../access/create-api-key.js'
+import type { Plan } from '../billing/plan.js'
+import { getPlanByCode, getPlanById } from '../billing/plan-store.js'
+import type { Context } from '../context.js'
+import { type Lease, withLease } from '../db/lease.js'
+import { AppError } from '../errors.js'
+import { parse } from '../parse.js'
+import { getServerById } from '../servers/database-server-store.js'
+import { assertActive } from '../tenants/scope.js'
+import { slugSchema, type Tenant } from '../tenants/tenant.js'
+import { findTenant, getTenant, setTenantStatus } from '../tenants/tenant-store.js'
+import { type Report, runStages } from './pipeline.js'
+import { registerTenant } from './register-tenant.js'
+import type { Job } from './stage.js'
+import { listStageRecords, type StageRecord } from './stage-store.js'
+import { generateApiKey } from './stages/09-generate-api-key.js'
+import { stages } from './stages/index.js'
+
+export const ProvisionTenantInput = z.strictObject({
+  slug: slugSchema,
+  name: z
+    .string()
+    .trim()
+    .min(1, 'must not be empty')
+    .max(120, 'must be at most 120 characters')
+    .optional(),
+  plan: z
+    .string()
+    .trim()
+    .min(1, 'must not be empty')
+    .max(40, 'must be at most 40 characters')
+    .optional(),
+  ownerEmail: z
+    .email('must be an e-mail address')
+    .max(255, 'must be at most 255 characters')
+    .optional(),
+  server: z
+    .string()
+    .trim()
+    .min(1, 'must not be empty')
+    .max(60, 'must be at most 60 characters')
+    .optional(),
+})
+
+export type ProvisionTenantWish = z.output<typeof ProvisionTenantInput>
+
+export type Provisioned = {
+  /** `unchanged`: the tenant was open already, and nothing was written. */
+  readonly outcome: 'provisioned' | 'resumed' | 'unchanged'
+  readonly tenant: Tenant
+  readonly plan: Plan
+  /** The bootstrap key, with its secret, where this run made one. */
+  readonly apiKey: MintedApiKey | undefined
+  readonly durationMs: number
+}
+
+export type ProvisionOptions = {
+  readonly report?: Report
+  /**
+   * Shows the result to whoever asked. Only once it has resolved does the key count as shown; a run
+   * that ends before has its key replaced by the next.
+   */
+  readonly deliver: (provisioned: Provisioned) => Promise<void>
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Registers a tenant and takes it through the twelve stages, or goes on where an earlier run ended.
+ * A tenant that is open is left as it is; a suspended one is never opened by this.
+ *
+ * @throws PLAN.NOT_FOUND, SERVER.NOT_FOUND, TENANT.DIFFERS, TENANT.STATUS.SUSPENDED,
+ *   TENANT.INVALID_STATE, LEASE.HELD, LEASE.LOST, PROVISIONING.…, USAGE.INTERRUPTED
+ */
+export async function provisionTenant(
+  ctx: Context,
+  input: unknown,
+  options: ProvisionOptions,
+): Promise<Provisioned> {
+  const wish = parse(ProvisionTenantInput, input)
+  const start = performance.now()
+  const elapsed = () => Math.round(performance.now() - start)
+  const known = await findTenant(ctx.platform, wish.slug)
+  const registered = known ?? (await registerTenant(ctx, wish))
+  const plan = await getPlanById(ctx.platform, registered.planId)
+  await assertSameWish(ctx, wish, registered, plan)
+
+  if (await isFinished(ctx, registered)) {
+    const unchanged = {
+      outcome: 'unchanged',
+      tenant: registered,
+      plan,
+      apiKey: undefined,
+      durationMs: elapsed(),
+    } as const
+    await options.deliver(unchanged)
+    return unchanged
+  }
+  return withLease(ctx.platform, `tenant/${registered.id}`, ctx.lease, async (lease) => {
+    // as it is now that nobody else works on it
+    const tenant = await getTenant(ctx.platform, wish.slug)
+    const job = await openJob(ctx, tenant, plan, lease)
+    if (tenant.status === 'active') {
+      if (await isFinished(ctx, tenant)) {
+        const unchanged = {
+          outcome: 'unchanged',
+          tenant,
+          plan,
+          apiKey: undefined,
+          durationMs: elapsed(),
+        } as const
+        await options.deliver(unchanged)
+        return unchanged
+      }
+      // open, but its key was never shown: the run before was cut off at the very end
+      await generateApiKey.run(job)
+    } else {
+      if (tenant.status === 'failed') {
+        await setTenantStatus(ctx.platform, tenant.id, ['failed'], 'provisioning', ctx.now())
+      }
+      await runStages(job, stages, options.report ?? (() => {}), options.signal)
+    }
+    const provisioned: Provisioned = {
+      outcome: known ? 'resumed' : 'provisioned',
+      tenant: await getTenant(ctx.platform, wish.slug),
+      plan,
+      apiKey: job.bootstrapKey,
+      durationMs: elapsed(),
+    }
+    lease.assertHeld()
+    await options.deliver(provisioned)
+    if (job.bootstrapKey) await setApiKeyDelivered(ctx.platform, job.bootstrapKey.key.id, ctx.now())
+    return provisioned
+  })
+}
+
+/**
+ * Open, and its first key was shown. One that was shown and revoked since is no reason to make another.
+ *
+ * @throws TENANT.STATUS.SUSPENDED, TENANT.INVALID_STATE for a tenant that this must not touch
+ */
+async function isFinished(ctx: Context, tenant: Tenant): Promise<boolean> {
+  if (tenant.status === 'provisioning' || tenant.status === 'failed') return false
+  assertActive(tenant)
+  return !(await hasUndeliveredBootstrapKey(ctx.platform, tenant.id))
+}
+
+async function openJob(ctx: Context, tenant: Tenant, plan: Plan, lease: Lease): Promise<Job> {
+  const provisioner = await ctx.provisioner(await getServerById(ctx.platform, tenant.serverId))
+  const records = await listStageRecords(ctx.platform, tenant.id)
+  return {
+    ctx,
+    provisioner,
+    tenant,
+    plan,
+    lease,
+    cutShort: new Set(records.filter(wasCutShort).map(({ stage }) => stage)),
+    bootstrapKey: undefined,
+  }
+}
+
+/** Begun and not ended, by a crash or by an error that came from outside: not by a refusal of ours. */
+const wasCutShort = ({ status, error = '' }: StageRecord): boolean =>
+  status === 'running' || (status === 'failed' && !error.startsWith('PROVISIONING.DATABASE_TAKEN'))
+
+/** A second run may repeat the first one's options or leave them out, but not contradict them. */
+async function assertSameWish(
+  ctx: Context,
+  wish: ProvisionTenantWish,
+  tenant: Tenant,
+  plan: Plan,
+): Promise<void> {
+  if (wish.name !== undefined && wish.name !== tenant.name) {
+    throw new AppError('TENANT.DIFFERS', tenant.slug, 'name', tenant.name, wish.name)
+  }
+  if (wish.plan !== undefined && wish.plan !== plan.code) {
+    await getPlanByCode(ctx.platform, wish.plan)
+    throw new AppError('TENANT.DIFFERS', tenant.slug, 'plan', plan.code, wish.plan)
+  }
+  if (wish.server !== undefined) {
+    const server = await getServerById(ctx.platform, tenant.serverId)
+    if (server.name !== wish.server)
+      throw new AppError('TENANT.DIFFERS', tenant.slug, 'server', server.name, wish.server)
+  }
+}

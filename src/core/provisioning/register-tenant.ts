@@ -1,0 +1,86 @@
+import { getPlanByCode } from '../billing/plan-store.js'
+import type { Context } from '../context.js'
+import type { PlatformDb } from '../db/connect.js'
+import { inTransaction } from '../db/transaction.js'
+import { tenantUser } from '../db/user-names.js'
+import { isFailure } from '../driver-failure.js'
+import { insertAudit } from '../events/audit-store.js'
+import { newId } from '../ids.js'
+import { getServerByName, pickServer } from '../servers/database-server-store.js'
+import { databaseNameOf, nameFromSlug, type Tenant } from '../tenants/tenant.js'
+import { findTenant, insertTenant } from '../tenants/tenant-store.js'
+import type { ProvisionTenantWish } from './provision-tenant.js'
+
+const DEFAULT_PLAN = 'starter'
+
+/**
+ * Writes the tenant down, with its owner's membership, and answers the row. Of two at once one writes
+ * and the other finds it: the unique index decides.
+ *
+ * @throws PLAN.NOT_FOUND, SERVER.NOT_FOUND
+ */
+export async function registerTenant(ctx: Context, wish: ProvisionTenantWish): Promise<Tenant> {
+  const plan = await getPlanByCode(ctx.platform, wish.plan ?? DEFAULT_PLAN)
+  const server =
+    wish.server === undefined
+      ? await pickServer(ctx.platform)
+      : await getServerByName(ctx.platform, wish.server)
+  const at = ctx.now()
+  const id = newId()
+  const tenant: Tenant = {
+    id,
+    slug: wish.slug,
+    name: wish.name ?? nameFromSlug(wish.slug),
+    status: 'provisioning',
+    statusReason: undefined,
+    planId: plan.id,
+    serverId: server.id,
+    database: databaseNameOf(ctx.config.tenantPrefix, wish.slug),
+    databaseUser: tenantUser(id),
+    credentialsKeyId: ctx.keyring.currentId,
+    credentialsGeneration: 1,
+    activatedAt: undefined,
+    suspendedAt: undefined,
+    createdAt: at,
+  }
+  try {
+    await inTransaction(ctx.platform, async (transaction) => {
+      await insertTenant(transaction, tenant)
+      if (wish.ownerEmail !== undefined) await addOwner(transaction, id, wish.ownerEmail, at)
+      await insertAudit(transaction, {
+        occurredAt: at,
+        actor: ctx.actor,
+        action: 'tenant.created',
+        objectType: 'tenant',
+        objectId: id,
+        tenantId: id,
+        changes: {
+          after: { slug: tenant.slug, name: tenant.name, plan: plan.code, server: server.name },
+        },
+      })
+    })
+    return tenant
+  } catch (error) {
+    const other = isFailure(error, 'duplicate')
+      ? await findTenant(ctx.platform, wish.slug)
+      : undefined
+    if (other) return other
+    throw error
+  }
+}
+
+/** The person may be known from another tenant; a new one has no password until somebody sets it. */
+async function addOwner(db: PlatformDb, tenantId: string, email: string, at: Date): Promise<void> {
+  const known = await db('users').first('id').where({ email }).forUpdate()
+  const stamps = { created_at: at, updated_at: at }
+  const userId =
+    known?.id ??
+    (await db('users').insert({ name: email.split('@')[0] ?? email, email, ...stamps }))[0]
+  await db('tenant_users').insert({
+    id: newId(),
+    tenant_id: tenantId,
+    user_id: userId,
+    role: 'owner',
+    ...stamps,
+  })
+}

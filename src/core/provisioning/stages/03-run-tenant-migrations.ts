@@ -1,0 +1,43 @@
+import { quoteName } from '../../db/sql.js'
+import { AppError } from '../../errors.js'
+import { isEmptyDatabase, ownerOf } from '../../fleet/ownership.js'
+import {
+  findSchemaScript,
+  migrateFromNothing,
+  pendingTenantMigrations,
+  replaySql,
+} from '../../fleet/template.js'
+import type { Job, Stage } from '../stage.js'
+import { createDatabase } from './02-create-isolated-database.js'
+
+/** The newest schema: the template's, replayed in one round trip, or the migrations where there is no template. */
+export const runTenantMigrations: Stage = {
+  name: 'run-tenant-migrations',
+
+  check: async ({ provisioner, tenant }) =>
+    (await pendingTenantMigrations(provisioner, tenant.database)).length === 0,
+
+  async run(job) {
+    const { ctx, provisioner, tenant, lease } = job
+    if ((await ownerOf(provisioner, tenant.database)) !== tenant.id) {
+      throw new AppError('PROVISIONING.DATABASE_TAKEN', tenant.database)
+    }
+    if (
+      job.cutShort.has(runTenantMigrations.name) ||
+      !(await isEmptyDatabase(provisioner, tenant.database))
+    ) {
+      lease.assertHeld()
+      await startOver(job)
+    }
+    const script = await findSchemaScript(ctx, provisioner)
+    if (script) await provisioner.run(replaySql(script, tenant.database))
+    else await migrateFromNothing(provisioner, tenant.database)
+  },
+}
+
+/** A schema cut off half-way holds nobody's data yet: no later stage has run, and the tenant was never open. */
+async function startOver(job: Job): Promise<void> {
+  const { provisioner, tenant } = job
+  await provisioner.run(`drop database ${quoteName(tenant.database)}`)
+  await createDatabase(job)
+}

@@ -1,0 +1,33 @@
+import {
+  countedCodes,
+  insertMissingCounters,
+  listCounterCodes,
+} from '../../licensing/usage-counter-store.js'
+import { inTenant, tenantDb } from '../in-tenant.js'
+import type { Stage } from '../stage.js'
+
+/** A counter at zero for everything that the plan meters. */
+export const initializeUsageCounters: Stage = {
+  name: 'initialize-usage-counters',
+
+  async check(job) {
+    const present = new Set(await listCounterCodes(tenantDb(job)))
+    return countedCodes(job.plan.entitlements).every((code) => present.has(code))
+  },
+
+  run: (job) =>
+    inTenant(job, async (transaction, at) => {
+      const added = await insertMissingCounters(
+        transaction,
+        countedCodes(job.plan.entitlements),
+        at,
+      )
+      return added.length === 0
+        ? undefined
+        : {
+            action: 'usage_counters.initialized',
+            objectType: 'usage_counter',
+            after: { codes: added },
+          }
+    }),
+}

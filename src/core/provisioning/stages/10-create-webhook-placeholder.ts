@@ -1,0 +1,41 @@
+import { randomBytes } from 'node:crypto'
+import { insertAudit } from '../../events/audit-store.js'
+import {
+  hasWebhookPlaceholder,
+  insertWebhookPlaceholder,
+} from '../../events/webhook-endpoint-store.js'
+import { newId } from '../../ids.js'
+import { onPlatform } from '../on-platform.js'
+import type { Stage } from '../stage.js'
+
+/** A webhook endpoint without an address: disabled, its signing secret made and sealed, ready to be pointed somewhere. */
+export const createWebhookPlaceholder: Stage = {
+  name: 'create-webhook-placeholder',
+
+  check: ({ ctx, tenant }) => hasWebhookPlaceholder(ctx.platform, tenant.id),
+
+  run: (job) =>
+    onPlatform(job, async (transaction, at) => {
+      const id = newId()
+      const secret = `whsec_${randomBytes(32).toString('base64')}`
+      const secretEncrypted = job.ctx.keyring.encrypt(secret, id)
+      if (
+        !(await insertWebhookPlaceholder(transaction, {
+          id,
+          tenantId: job.tenant.id,
+          secretEncrypted,
+          at,
+        }))
+      )
+        return
+      await insertAudit(transaction, {
+        occurredAt: at,
+        actor: job.ctx.actor,
+        action: 'webhook_endpoint.created',
+        objectType: 'webhook_endpoint',
+        objectId: id,
+        tenantId: job.tenant.id,
+        changes: { after: { status: 'disabled', url: null } },
+      })
+    }),
+}

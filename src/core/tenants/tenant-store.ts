@@ -1,0 +1,153 @@
+import type { PlatformDb } from '../db/connect.js'
+import { AppError } from '../errors.js'
+import type { Tenant, TenantStatus } from './tenant.js'
+
+type Row = {
+  id: string
+  slug: string
+  name: string
+  status: TenantStatus
+  status_reason: string | null
+  plan_id: string
+  server_id: string
+  database_name: string
+  database_user: string
+  credentials_key_id: string
+  credentials_generation: number
+  activated_at: Date | null
+  suspended_at: Date | null
+  created_at: Date
+}
+
+const COLUMNS = [
+  'id',
+  'slug',
+  'name',
+  'status',
+  'status_reason',
+  'plan_id',
+  'server_id',
+  'database_name',
+  'database_user',
+  'credentials_key_id',
+  'credentials_generation',
+  'activated_at',
+  'suspended_at',
+  'created_at',
+] as const
+
+const toTenant = (row: Row): Tenant => ({
+  id: row.id,
+  slug: row.slug,
+  name: row.name,
+  status: row.status,
+  statusReason: row.status_reason ?? undefined,
+  planId: row.plan_id,
+  serverId: row.server_id,
+  database: row.database_name,
+  databaseUser: row.database_user,
+  credentialsKeyId: row.credentials_key_id,
+  credentialsGeneration: row.credentials_generation,
+  activatedAt: row.activated_at ?? undefined,
+  suspendedAt: row.suspended_at ?? undefined,
+  createdAt: row.created_at,
+})
+
+export async function findTenant(db: PlatformDb, slug: string): Promise<Tenant | undefined> {
+  const row = await db<Row>('tenants')
+    .first(...COLUMNS)
+    .where({ slug })
+  return row && toTenant(row)
+}
+
+export async function getTenant(db: PlatformDb, slug: string): Promise<Tenant> {
+  const tenant = await findTenant(db, slug)
+  if (!tenant) throw new AppError('TENANT.NOT_FOUND', slug)
+  return tenant
+}
+
+export type TenantFilter = {
+  readonly status?: TenantStatus | undefined
+  readonly afterSlug?: string | undefined
+  readonly limit: number
+}
+
+/** By slug, a page at a time: give the last slug of one page as `afterSlug` of the next. */
+export async function listTenants(
+  db: PlatformDb,
+  { status, afterSlug, limit }: TenantFilter,
+): Promise<Tenant[]> {
+  const query = db<Row>('tenants')
+    .select(...COLUMNS)
+    .orderBy('slug')
+    .limit(limit)
+  if (status !== undefined) query.where({ status })
+  if (afterSlug !== undefined) query.where('slug', '>', afterSlug)
+  return ((await query) as Row[]).map(toTenant)
+}
+
+/** @throws the driver's duplicate error where the slug, the database or the user is taken */
+export async function insertTenant(db: PlatformDb, tenant: Tenant): Promise<void> {
+  await db('tenants').insert({
+    id: tenant.id,
+    slug: tenant.slug,
+    name: tenant.name,
+    status: tenant.status,
+    plan_id: tenant.planId,
+    server_id: tenant.serverId,
+    database_name: tenant.database,
+    database_user: tenant.databaseUser,
+    credentials_key_id: tenant.credentialsKeyId,
+    credentials_generation: tenant.credentialsGeneration,
+    created_at: tenant.createdAt,
+    updated_at: tenant.createdAt,
+  })
+}
+
+/** Moves a tenant from one of the named states; answers false where it was in none of them. */
+export async function setTenantStatus(
+  db: PlatformDb,
+  tenantId: string,
+  from: readonly TenantStatus[],
+  to: TenantStatus,
+  at: Date,
+  reason?: string,
+): Promise<boolean> {
+  const moved = await db('tenants')
+    .where({ id: tenantId })
+    .whereIn('status', [...from])
+    .update({
+      status: to,
+      status_reason: reason?.slice(0, 255) ?? null,
+      updated_at: at,
+      ...(to === 'active'
+        ? { activated_at: db.raw('coalesce(activated_at, ?)', [at]), suspended_at: null }
+        : {}),
+      ...(to === 'suspended' ? { suspended_at: at } : {}),
+    })
+  return moved === 1
+}
+
+/** Whether tenants are open, and a text that changes when they move or get other credentials. */
+export async function listPlaces(
+  db: PlatformDb,
+  tenantIds: readonly string[],
+): Promise<Map<string, { readonly isOpen: boolean; readonly place: string }>> {
+  const rows = (await db<Row>('tenants')
+    .select(...COLUMNS)
+    .whereIn('id', [...tenantIds])) as Row[]
+  return new Map(
+    rows.map((row) => [
+      row.id,
+      {
+        isOpen: row.status === 'active' || row.status === 'provisioning' || row.status === 'failed',
+        place: [
+          row.server_id,
+          row.database_name,
+          row.credentials_key_id,
+          row.credentials_generation,
+        ].join('/'),
+      },
+    ]),
+  )
+}

@@ -1,0 +1,119 @@
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http'
+import type { Duplex } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { getRequestListener } from '@hono/node-server'
+import type { Context } from '../core/context.js'
+import { AppError } from '../core/errors.js'
+import { newId } from '../core/ids.js'
+import { createApp } from './app.js'
+import { API_VERSION, failure } from './envelope.js'
+import { createReadiness } from './readiness.js'
+import { watchTenants } from './watch-tenants.js'
+
+/** Slow clients are cut: node looks every `connectionsCheckingInterval`, by itself only every 30 s. */
+const HEADERS_TIMEOUT_MS = 10_000
+const REQUEST_TIMEOUT_MS = 30_000
+const CHECK_EVERY_MS = 1_000
+/** Longer than a load balancer's own idle time-out, so that it is the one who closes. */
+const KEEP_ALIVE_MS = 65_000
+
+export type Listening = {
+  readonly url: string
+  /**
+   * Stops without losing a request: not ready any more, a delay for the load balancer to notice,
+   * `Connection: close` on what still comes, then an end of listening, with a deadline.
+   * Answers whether all requests could finish.
+   */
+  stop(): Promise<boolean>
+}
+
+/** @throws SERVER.ADDRESS_IN_USE */
+export async function listen(ctx: Context): Promise<Listening> {
+  const { host, port, drainDelay, stopTimeout } = ctx.config
+  const readiness = createReadiness(ctx.platform)
+  const app = createApp(ctx, readiness.ask)
+  const answer = getRequestListener(app.fetch)
+  let stopping = false
+  const server = createServer(
+    {
+      connectionsCheckingInterval: CHECK_EVERY_MS,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+    },
+    (request: IncomingMessage, response: ServerResponse) => {
+      if (stopping) response.setHeader('Connection', 'close')
+      void answer(request, response)
+    },
+  )
+  server.on('clientError', refuseMalformed)
+  await bind(server, host, port)
+  const unwatch = watchTenants(ctx)
+  const bound = server.address()
+  const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port
+
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${boundPort}`,
+    async stop() {
+      stopping = true
+      readiness.stop()
+      await sleep(drainDelay * 1000)
+      const deadline = new AbortController()
+      const closed = new Promise<boolean>((done) => {
+        server.close(() => {
+          deadline.abort()
+          done(true)
+        })
+        server.closeIdleConnections()
+        sleep(stopTimeout * 1000, undefined, { signal: deadline.signal }).then(
+          () => {
+            server.closeAllConnections()
+            done(false)
+          },
+          () => {},
+        )
+      })
+      const clean = await closed
+      unwatch()
+      app[Symbol.dispose]()
+      return clean
+    },
+  }
+}
+
+/** What node's parser gives up with, as rows of the catalogue. */
+const MALFORMED: Readonly<Record<string, 'REQUEST.TIMEOUT' | 'REQUEST.HEADERS_TOO_LARGE'>> = {
+  HPE_HEADER_OVERFLOW: 'REQUEST.HEADERS_TOO_LARGE',
+  ERR_HTTP_REQUEST_TIMEOUT: 'REQUEST.TIMEOUT',
+}
+
+function bind(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((done, fail) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const taken =
+        error.code === 'EADDRINUSE' || error.code === 'EACCES' || error.code === 'EADDRNOTAVAIL'
+      fail(taken ? new AppError('SERVER.ADDRESS_IN_USE', `${host}:${port}`).because(error) : error)
+    })
+    server.listen(port, host, () => done())
+  })
+}
+
+/** What is no HTTP never reaches the app; it is answered in the envelope all the same. */
+function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy()
+    return
+  }
+  const refusal = new AppError(MALFORMED[error.code ?? ''] ?? 'REQUEST.MALFORMED')
+  const requestId = newId()
+  const body = JSON.stringify(failure(refusal, requestId))
+  socket.end(
+    `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}\r\nConnection: close\r\nContent-Type: application/json\r\nX-ValidonX-API-Version: ${API_VERSION}\r\nX-Request-ID: ${requestId}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  )
+}

@@ -1,0 +1,33 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestProject } from 'vitest/node'
+import { startEmbeddedServer, stopEmbeddedServer } from '../../src/core/db/embedded-server.js'
+import { formatDatabaseUrl } from '../../src/core/db/server-address.js'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** The provisioner's login on the server under test. */
+    databaseUrl: string
+    /** Whether the server outlives the run, so that what the tests made must be dropped. */
+    keepsData: boolean
+  }
+}
+
+/** One throw-away server for the whole run, by the project's own launcher; or the one that is given. */
+export async function setup({ provide }: TestProject): Promise<(() => Promise<void>) | undefined> {
+  const given = process.env.VALIDONX_TEST_DATABASE_URL
+  if (given) {
+    provide('databaseUrl', given)
+    provide('keepsData', true)
+    return undefined
+  }
+  const home = await mkdtemp(join(tmpdir(), 'validonx-tests-'))
+  const server = await startEmbeddedServer(home, { durable: false })
+  provide('databaseUrl', formatDatabaseUrl(server.address, server.login))
+  provide('keepsData', false)
+  return async () => {
+    await stopEmbeddedServer(home)
+    await rm(home, { recursive: true, force: true })
+  }
+}

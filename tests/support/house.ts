@@ -1,0 +1,98 @@
+import { PassThrough } from 'node:stream'
+import { test as base, inject } from 'vitest'
+import { main } from '../../src/cli/main.js'
+import type { Context } from '../../src/core/context.js'
+import { provisionTenant } from '../../src/core/provisioning/provision-tenant.js'
+import { enterTenant } from '../../src/core/tenants/scope.js'
+import { createApp } from '../../src/server/app.js'
+import { createReadiness } from '../../src/server/readiness.js'
+import {
+  dropPlatform,
+  type Environment,
+  freshEnvironment,
+  initialize,
+  open,
+  openProvisioner,
+} from './platform.js'
+
+export type Run = { readonly out: string; readonly said: string; readonly exit: number }
+
+let count = 0
+/** A slug that no other test of this run has. */
+export function freshSlug(): string {
+  count += 1
+  return `t${count}${Math.random().toString(36).slice(2, 8)}`
+}
+
+/** Provisions a tenant and answers its API key. */
+export async function provision(ctx: Context, slug: string, plan = 'starter'): Promise<string> {
+  const { apiKey } = await provisionTenant(ctx, { slug, plan }, { deliver: async () => {} })
+  if (!apiKey) throw new Error(`${slug} was there already`)
+  return apiKey.secret
+}
+
+/** Runs a command line in this process, on captured streams that are no terminal. */
+export async function runCli(
+  environment: Environment,
+  argv: readonly string[],
+  input = '',
+): Promise<Run> {
+  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
+  stdin.end(input)
+  let exit = 0
+  const read = (stream: PassThrough) => (stream.read() as Buffer | null)?.toString() ?? ''
+  await main(argv, {
+    stdin,
+    stdout,
+    stderr,
+    environment,
+    folder: '/nonexistent',
+    setExit: (status) => {
+      exit = status
+    },
+    onStop: () => () => {},
+  })
+  return { out: read(stdout), said: read(stderr), exit }
+}
+
+/**
+ * A real server, nothing shared: a platform of its own for each file, a tenant of its own for each
+ * test that asks for one.
+ */
+export const test = base
+  .extend('environment', { scope: 'file' }, async ({}, { onCleanup }) => {
+    const environment = freshEnvironment(inject('databaseUrl'))
+    await initialize(environment)
+    onCleanup(async () => {
+      if (inject('keepsData')) await dropPlatform(environment)
+    })
+    return environment
+  })
+  .extend('ctx', { scope: 'file' }, async ({ environment }, { onCleanup }) => {
+    const ctx = await open(environment)
+    onCleanup(() => ctx[Symbol.asyncDispose]())
+    return ctx
+  })
+  .extend('provisioner', { scope: 'file' }, async ({}, { onCleanup }) => {
+    const provisioner = openProvisioner(inject('databaseUrl'))
+    onCleanup(() => provisioner[Symbol.asyncDispose]())
+    return provisioner
+  })
+  .extend('tenant', async ({ ctx }) => {
+    const slug = freshSlug()
+    const apiKey = await provision(ctx, slug)
+    return { slug, apiKey }
+  })
+  .extend('scope', async ({ ctx, tenant }) => enterTenant(ctx, tenant.slug))
+  .extend('app', { scope: 'file' }, async ({ ctx }, { onCleanup }) => {
+    const readiness = createReadiness(ctx.platform)
+    const app = createApp(ctx, readiness.ask)
+    onCleanup(() => app[Symbol.dispose]())
+    return app
+  })
+  .extend(
+    'cli',
+    async ({ environment }) =>
+      (...argv: string[]) =>
+        runCli(environment, argv),
+  )
