@@ -32,7 +32,7 @@ export function createCommand({ name, about, examples, prints = true }: Shape): 
 export function createGroup(name: string, about: string, verbs: readonly Command[]): Command {
   const group = new Command(name).description(about)
   for (const verb of verbs) group.addCommand(verb)
-  return group.action(() => group.help({ error: true }))
+  return group
 }
 
 /** An option that may be given more than once. */

@@ -11,7 +11,7 @@ const entry = <Args extends unknown[]>(row: Entry<Args>): Entry<Args> => row
 
 /**
  * Every way validonx says no. HTTP and the terminal read the same row;
- * `tests/core/errors.test.ts` holds this table and docs/errors.md to each other.
+ * `tests/core/errors.unit.test.ts` holds this table and docs/errors.md to each other.
  * `status` is the HTTP status, `exit` the process's exit status (sysexits.h).
  */
 export const catalogue = {

@@ -25,6 +25,8 @@ export async function registerTenant(ctx: Context, wish: ProvisionTenantWish): P
     wish.server === undefined
       ? await pickServer(ctx.platform)
       : await getServerByName(ctx.platform, wish.server)
+  // without the login that makes databases nothing is written down
+  await ctx.provisioner(server)
   const at = ctx.now()
   const id = newId()
   const tenant: Tenant = {

@@ -1,0 +1,127 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { AppError, asAppError, catalogue, type ErrorCode } from '../../src/core/errors.js'
+import { describeError } from '../../src/core/log.js'
+import { ROOT } from '../support/source-files.js'
+
+describe('the catalogue', () => {
+  test('and docs/errors.md say the same of every code', async () => {
+    const page = await readFile(join(ROOT, 'docs/errors.md'), 'utf8')
+    const documented = [...page.matchAll(/^\| `([A-Z_.]+)` +\| (\d+) +\| (\d+) +\| \S/gm)].map(
+      ([, code, status, exit]) => [code, Number(status), Number(exit)],
+    )
+    const real = Object.entries(catalogue).map(([code, { status, exit }]) => [code, status, exit])
+
+    expect(documented.sort()).toEqual(real.sort())
+  })
+
+  test('has codes of the published form and exit statuses that mean something', () => {
+    const meanings = [1, 3, 64, 65, 66, 69, 70, 73, 75, 77, 78, 130]
+    for (const [code, { exit, status }] of Object.entries(catalogue)) {
+      expect(code).toMatch(/^[A-Z_]+(\.[A-Z_]+)+$/)
+      expect(meanings).toContain(exit)
+      expect(status).toBeGreaterThanOrEqual(400)
+    }
+  })
+
+  test("gives the envelope's type as the code's domain in lower case", () => {
+    expect(new AppError('LICENSE.NOT_FOUND').domain).toBe('license')
+    expect(new AppError('TENANT.STATUS.SUSPENDED', 'acme').domain).toBe('tenant')
+  })
+})
+
+describe('what was thrown', () => {
+  const driver = (fields: object) => Object.assign(new Error('select secret from t'), fields)
+  const cases: readonly [string, unknown, ErrorCode][] = [
+    [
+      'a refused connection',
+      driver({ code: 'ECONNREFUSED', address: '127.0.0.1', port: 3306 }),
+      'DATABASE.UNREACHABLE',
+    ],
+    [
+      'a missing socket',
+      driver({ code: 'ENOENT', address: '/run/x.sock' }),
+      'DATABASE.UNREACHABLE',
+    ],
+    [
+      'a refused login',
+      driver({ errno: 1045, sqlState: '28000', sqlMessage: "Access denied for user 'a'@'b'" }),
+      'DATABASE.ACCESS_DENIED',
+    ],
+    [
+      'a missing privilege',
+      driver({ errno: 1142, sqlState: '42000', sqlMessage: 'command denied' }),
+      'DATABASE.PRIVILEGES_MISSING',
+    ],
+    [
+      'a connection that went away',
+      driver({ code: 'PROTOCOL_CONNECTION_LOST', fatal: true }),
+      'DATABASE.CONNECTION_LOST',
+    ],
+    [
+      'too many connections',
+      driver({ errno: 1040, sqlState: '08004', sqlMessage: 'Too many connections' }),
+      'DATABASE.BUSY',
+    ],
+    [
+      'a full disk',
+      driver({ errno: 1114, sqlState: 'HY000', sqlMessage: 'The table is full' }),
+      'DATABASE.FULL',
+    ],
+    [
+      'a server without TLS',
+      driver({
+        code: 'HANDSHAKE_NO_SSL_SUPPORT',
+        message: 'Server does not support secure connection',
+      }),
+      'DATABASE.TLS_REFUSED',
+    ],
+    [
+      'a wrong statement',
+      driver({ errno: 1064, sqlState: '42000', sqlMessage: 'syntax' }),
+      'SERVER.INTERNAL',
+    ],
+    ['anything else', new TypeError('x is not a function'), 'SERVER.INTERNAL'],
+    ['no error at all', 'oops', 'SERVER.INTERNAL'],
+  ]
+
+  test.for(cases)('%s becomes a row of the catalogue', ([, thrown, code]) => {
+    expect(asAppError(thrown).code).toBe(code)
+  })
+
+  test('is known by its number, not by the name that the driver gives it', () => {
+    const mislabelled = driver({
+      errno: 4025,
+      code: 'ER_INNODB_AUTOEXTEND_SIZE_OUT_OF_RANGE',
+      sqlState: '23000',
+      sqlMessage: 'CONSTRAINT failed',
+    })
+    expect(asAppError(mislabelled).code).toBe('SERVER.INTERNAL')
+  })
+
+  test('is found behind wrappers', () => {
+    const wrapped = new Error('outer', {
+      cause: driver({ errno: 1040, sqlState: '08004', sqlMessage: 'x' }),
+    })
+    expect(asAppError(wrapped).code).toBe('DATABASE.BUSY')
+  })
+})
+
+test('what may be told of an error holds no statement, no value and no secret', () => {
+  const error = Object.assign(
+    new Error(
+      "create user 'u' identified by 'S3cretPw' - You have an error near 'S3cretPw' at line 1",
+    ),
+    {
+      errno: 1064,
+      sqlState: '42000',
+      sqlMessage: "Duplicate entry 'S3cretPw' for key 'x'",
+      sql: "insert 'S3cretPw'",
+    },
+  )
+  const told = JSON.stringify(describeError(new AppError('SERVER.INTERNAL').because(error)))
+
+  expect(told).not.toContain('S3cretPw')
+  expect(told).toContain('1064')
+})
