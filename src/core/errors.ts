@@ -115,7 +115,7 @@ export const catalogue = {
     status: 500,
     exit: 69,
     say: () =>
-      'No mariadbd or mysqld is installed, and no database is configured. Install MariaDB or MySQL (Debian: "apt-get install mariadb-server-core"), or set VALIDONX_DATABASE_URL.',
+      'No mariadbd or mysqld is installed, and no database is configured. Install MariaDB or MySQL (Debian: "apt-get install mariadb-server-core mariadb-client-core"), or set VALIDONX_DATABASE_URL.',
   }),
   'DATABASE.EMBEDDED_FAILED': entry({
     status: 500,
