@@ -22,6 +22,7 @@ const REQUEST_TIMEOUT_MS = 30_000
 const CHECK_EVERY_MS = 1_000
 /** Longer than a load balancer's own idle time-out, so that it is the one who closes. */
 const KEEP_ALIVE_MS = 65_000
+const SWEEP_EVERY_MS = 25
 
 export type Listening = {
   readonly url: string
@@ -64,22 +65,7 @@ export async function listen(ctx: Context): Promise<Listening> {
       stopping = true
       readiness.stop()
       await sleep(drainDelay * 1000)
-      const deadline = new AbortController()
-      const closed = new Promise<boolean>((done) => {
-        server.close(() => {
-          deadline.abort()
-          done(true)
-        })
-        server.closeIdleConnections()
-        sleep(stopTimeout * 1000, undefined, { signal: deadline.signal }).then(
-          () => {
-            server.closeAllConnections()
-            done(false)
-          },
-          () => {},
-        )
-      })
-      const clean = await closed
+      const clean = await closeWithin(server, stopTimeout * 1000)
       unwatch()
       app[Symbol.dispose]()
       return clean
@@ -91,6 +77,21 @@ export async function listen(ctx: Context): Promise<Listening> {
 const MALFORMED: Readonly<Record<string, 'REQUEST.TIMEOUT' | 'REQUEST.HEADERS_TOO_LARGE'>> = {
   HPE_HEADER_OVERFLOW: 'REQUEST.HEADERS_TOO_LARGE',
   ERR_HTTP_REQUEST_TIMEOUT: 'REQUEST.TIMEOUT',
+}
+
+/** Whether all requests could finish; those that could not are cut. */
+async function closeWithin(server: Server, milliseconds: number): Promise<boolean> {
+  // a request that was begun before the stop leaves a kept-alive connection behind when it ends
+  const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_EVERY_MS)
+  let clean = true
+  const deadline = setTimeout(() => {
+    clean = false
+    server.closeAllConnections()
+  }, milliseconds)
+  await new Promise<void>((done) => server.close(() => done()))
+  clearInterval(sweep)
+  clearTimeout(deadline)
+  return clean
 }
 
 function bind(server: Server, host: string, port: number): Promise<void> {
