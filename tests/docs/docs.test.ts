@@ -1,0 +1,51 @@
+import { existsSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { expect, test } from 'vitest'
+import { ROOT } from '../support/source-files.js'
+import { commandsBlock, demoBlock, readBlock, settingsBlock, withoutChance } from './generated.js'
+
+const read = (path: string) => readFile(join(ROOT, path), 'utf8')
+
+const pages = async (): Promise<string[]> => [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...(await readdir(join(ROOT, 'docs'), { recursive: true }))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+]
+
+test('the README shows what the demo shows', async () => {
+  expect(withoutChance(readBlock(await read('README.md'), 'demo'))).toBe(
+    withoutChance(await demoBlock()),
+  )
+})
+
+test('the README has every command, and docs/configuration.md every setting', async () => {
+  expect(readBlock(await read('README.md'), 'commands')).toBe(commandsBlock())
+  expect(readBlock(await read('docs/configuration.md'), 'settings')).toBe(settingsBlock())
+})
+
+test('every file that a page names is there', async () => {
+  const missing = []
+  for (const page of await pages()) {
+    const text = await read(page)
+    const named = [...text.matchAll(/`((?:src|tests|docs|bin|migrations|seeds)\/[\w./-]+)`/g)].map(
+      ([, path = '']) => path,
+    )
+    const linked = [...text.matchAll(/\]\(([^)#:]+)\)/g)].map(([, path = '']) =>
+      join(dirname(page), path),
+    )
+    for (const path of [...named, ...linked])
+      if (!existsSync(join(ROOT, path))) missing.push(`${page}: ${path}`)
+  }
+  expect(missing).toEqual([])
+})
+
+test('every npm script that a page names exists', async () => {
+  const { scripts } = JSON.parse(await read('package.json')) as { scripts: Record<string, string> }
+  for (const page of await pages()) {
+    for (const [, name = ''] of (await read(page)).matchAll(/npm run ([\w:]+)/g))
+      expect(scripts, page).toHaveProperty(name)
+  }
+})
