@@ -100,16 +100,19 @@ export class Terminal {
   /** @throws USAGE.CONFIRMATION_NEEDED where nobody can answer */
   async confirm(question: string, flag: string): Promise<boolean> {
     if (!this.canAsk) throw new AppError('USAGE.CONFIRMATION_NEEDED', question, flag)
+    this.#endLiveLine()
     const { confirm } = await import('@inquirer/prompts')
     return confirm({ message: question, default: false }, this.#promptStreams())
   }
 
   async ask(question: string, fallback: string): Promise<string> {
+    this.#endLiveLine()
     const { input } = await import('@inquirer/prompts')
     return input({ message: question, default: fallback }, this.#promptStreams())
   }
 
   async askSecret(question: string): Promise<string> {
+    this.#endLiveLine()
     const { password } = await import('@inquirer/prompts')
     return password({ message: question, mask: true }, this.#promptStreams())
   }
@@ -118,6 +121,7 @@ export class Terminal {
     question: string,
     choices: readonly { readonly value: string; readonly name: string }[],
   ): Promise<string> {
+    this.#endLiveLine()
     const { select } = await import('@inquirer/prompts')
     return select({ message: question, choices: [...choices] }, this.#promptStreams())
   }
