@@ -1,5 +1,11 @@
 import type { Command } from 'commander'
-import { type Config, type LoadedConfig, loadConfig, type SettingName } from '../core/config.js'
+import {
+  type Config,
+  type ConfigSources,
+  type LoadedConfig,
+  loadConfig,
+  type SettingName,
+} from '../core/config.js'
 import type { Context } from '../core/context.js'
 import { type AppError, asAppError } from '../core/errors.js'
 import { createLog, describeError, type Log, scrub } from '../core/log.js'
@@ -38,9 +44,26 @@ export type OpenSession = Session & { readonly ctx: Context; readonly startedSer
 
 type Work<S, Args extends unknown[]> = (session: S, ...args: Args) => Promise<void>
 
+/** For a command that must work also where the configuration is at fault. */
+export const withTerminal = <Args extends unknown[]>(
+  runtime: Runtime,
+  work: Work<Pick<Session, 'runtime' | 'terminal' | 'signal'>, Args>,
+) => caught<Args>(runtime, work)
+
+/** A session: the configuration read, and no platform opened. */
+export const withSession = <Args extends unknown[]>(runtime: Runtime, work: Work<Session, Args>) =>
+  caught<Args>(runtime, async (bare, ...args) => {
+    const loaded = loadConfig(sourcesOf(runtime, args.at(-1) as CommonOptions))
+    const log = createLog('warn', (line) => runtime.stderr.write(line))
+    await work({ ...bare, loaded, log }, ...args)
+  })
+
 /** The only catch in the CLI: turns any error into a line on stderr and an exit status. */
-export const withSession =
-  <Args extends unknown[]>(runtime: Runtime, work: Work<Session, Args>) =>
+const caught =
+  <Args extends unknown[]>(
+    runtime: Runtime,
+    work: Work<Pick<Session, 'runtime' | 'terminal' | 'signal'>, Args>,
+  ) =>
   async (...given: [...Args, CommonOptions, Command]): Promise<void> => {
     const options = given.at(-2) as CommonOptions
     const args = given.slice(0, -1) as unknown as Args
@@ -51,14 +74,7 @@ export const withSession =
     const stopping = new AbortController()
     const stopListening = runtime.onStop(() => stopping.abort())
     try {
-      const loaded = loadConfig({
-        environment: runtime.environment,
-        options: optionsByName(options),
-        envFile: options.envFile ?? `${runtime.folder}/.env`,
-        envFileRequired: options.envFile !== undefined,
-      })
-      const log = createLog('warn', (line) => runtime.stderr.write(line))
-      await work({ runtime, terminal, loaded, log, signal: stopping.signal }, ...args)
+      await work({ runtime, terminal, signal: stopping.signal }, ...args)
     } catch (thrown) {
       tell(runtime, terminal, thrown)
     } finally {
@@ -87,6 +103,14 @@ export const isProduction = ({ environment }: Pick<Runtime, 'environment'>): boo
   environment.NODE_ENV === 'production'
 
 export type { Config }
+
+/** Where a command's settings come from. */
+export const sourcesOf = (runtime: Runtime, options: CommonOptions): ConfigSources => ({
+  environment: runtime.environment,
+  options: optionsByName(options),
+  envFile: options.envFile ?? `${runtime.folder}/.env`,
+  envFileRequired: options.envFile !== undefined,
+})
 
 function optionsByName(options: CommonOptions): { [Name in SettingName]?: string | undefined } {
   const { json: _json, envFile: _envFile, ...settings } = options as Record<string, unknown>

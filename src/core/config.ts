@@ -211,12 +211,26 @@ export type LoadedConfig = {
  *
  * @throws CONFIG.INVALID with all faults at once; no value of a secret is repeated.
  */
-export function loadConfig({
+export function loadConfig(sources: ConfigSources): LoadedConfig {
+  const { values, origins, faults } = inspectConfig(sources)
+  if (faults.length > 0) throw new AppError('CONFIG.INVALID', faults).with({ faults })
+  return { config: values as Config, origins }
+}
+
+export type InspectedConfig = {
+  /** What could be read; a setting with a fault is absent. */
+  readonly values: Partial<Config>
+  readonly origins: Readonly<Record<SettingName, Origin>>
+  readonly faults: readonly string[]
+}
+
+/** The same without refusing: for showing what is wrong. */
+export function inspectConfig({
   environment,
   options = {},
   envFile,
   envFileRequired,
-}: ConfigSources): LoadedConfig {
+}: ConfigSources): InspectedConfig {
   const faults: string[] = []
   const fromFile = readEnvFile(envFile, envFileRequired === true, faults)
   const values: Record<string, unknown> = {}
@@ -227,15 +241,18 @@ export function loadConfig({
     const parsed = setting.schema.safeParse(found?.value)
     origins[name] = found?.origin ?? 'default'
     if (parsed.success) values[name] = parsed.data
-    else
-      for (const issue of parsed.error.issues)
-        faults.push(`${setting.variable} ${issue.message}${found ? ` (from ${found.origin})` : ''}`)
+    for (const issue of parsed.error?.issues ?? []) {
+      faults.push(`${setting.variable} ${issue.message}${found ? ` (from ${found.origin})` : ''}`)
+    }
   }
   for (const variable of unknownVariables(environment, fromFile)) {
     faults.push(`${variable} is not a setting of validonx`)
   }
-  if (faults.length > 0) throw new AppError('CONFIG.INVALID', faults).with({ faults })
-  return { config: values as Config, origins: origins as Record<SettingName, Origin> }
+  return {
+    values: values as Partial<Config>,
+    origins: origins as Record<SettingName, Origin>,
+    faults,
+  }
 }
 
 export const entries = (): [SettingName, Setting][] =>
@@ -312,10 +329,21 @@ function isDatabaseUrl(text: string): boolean {
   if (!URL.canParse(text)) return false
   const url = new URL(text)
   return (
+    isDecodable(url.username) &&
+    isDecodable(url.password) &&
     /^(mysql|mariadb):$/.test(url.protocol) &&
     url.username !== '' &&
     (url.pathname === '' || url.pathname === '/')
   )
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function isAppKey(text: string): boolean {

@@ -27,6 +27,7 @@ export type DriverFailure = {
 }
 
 type DriverError = {
+  name?: unknown
   errno?: unknown
   code?: unknown
   sqlMessage?: unknown
@@ -109,9 +110,12 @@ function read(error: DriverError): DriverFailure | undefined {
   const code = typeof error.code === 'string' ? error.code : ''
   const fromServer = typeof error.sqlState === 'string' || typeof error.sqlMessage === 'string'
   const message = typeof error.message === 'string' ? error.message : ''
+  // the driver marks what ended a connection; a file or a pipe of ours may fail with the same codes
+  const endedConnection = error.fatal === true
   const kind =
+    (error.name === 'KnexTimeoutError' ? 'too many connections' : undefined) ??
     (errno !== undefined && fromServer ? BY_ERRNO[errno] : undefined) ??
-    (isTls(code, message) ? 'tls' : BY_CODE[code]) ??
+    (endedConnection ? (isTls(code, message) ? 'tls' : BY_CODE[code]) : undefined) ??
     (/connection is in closed state|Connection lost/.test(message)
       ? 'connection lost'
       : undefined) ??

@@ -65,6 +65,13 @@ export const catalogue = {
       `"${path}" cannot be written. Give this user the right to, or set VALIDONX_HOME to a folder that can be.`,
   }),
 
+  'CONFIG.HOME_NOT_PRIVATE': entry({
+    status: 500,
+    exit: 77,
+    say: (path: string) =>
+      `"${path}" must be a folder of this user that nobody else may enter. Remove it, or take the rights of others away ("chmod 700").`,
+  }),
+
   'DATABASE.UNREACHABLE': entry({
     status: 503,
     exit: 69,
@@ -132,14 +139,21 @@ export const catalogue = {
   'PLATFORM.OUTDATED': entry({
     status: 503,
     exit: 78,
-    say: (platform: string, pending: number) =>
-      `Platform "${platform}" waits for ${pending} migration${pending === 1 ? '' : 's'}. Run "validonx init" to apply them.`,
+    say: (platform: string) =>
+      `Platform "${platform}" is not up to date with this version or with the application key. Run "validonx init".`,
   }),
   'PLATFORM.NAME_TAKEN': entry({
     status: 409,
     exit: 73,
     say: (database: string) =>
       `Database "${database}" exists and is not a ValidonX platform. Choose another name with VALIDONX_PLATFORM_DATABASE.`,
+  }),
+
+  'PLATFORM.LOGIN_TAKEN': entry({
+    status: 409,
+    exit: 73,
+    say: (user: string) =>
+      `The runtime login would be "${user}", which is the provisioner's own. Use another login in VALIDONX_DATABASE_URL, or another VALIDONX_PLATFORM_DATABASE.`,
   }),
 
   'LEASE.HELD': entry({
@@ -215,7 +229,7 @@ export const catalogue = {
     status: 500,
     exit: 70,
     say: (user: string, found: string) =>
-      `Database user "${user}" must hold rights on its own database alone, but holds: ${found}. Revoke the rest and run the command again.`,
+      `Database user "${user}" must hold no other rights than those that it was made for, but holds: ${found}. Revoke them and run the command again.`,
   }),
 
   'PLAN.NOT_FOUND': entry({
@@ -240,11 +254,32 @@ export const catalogue = {
     exit: 65,
     say: () => 'This license was revoked. Contact the vendor for another one.',
   }),
+  'ACTIVATION.NOT_FOUND': entry({
+    status: 404,
+    exit: 66,
+    say: () => 'No such activation in this tenant. Check its id.',
+  }),
+  'ACTIVATION.INVALID': entry({
+    status: 422,
+    exit: 65,
+    say: (reason: string) => `This license cannot be activated: ${reason}.`,
+  }),
+  'ACTIVATION.LIMIT_EXCEEDED': entry({
+    status: 403,
+    exit: 65,
+    say: (limit: number) =>
+      `All ${limit} seats of this license are taken. Revoke an activation, or issue more seats.`,
+  }),
+  'ENTITLEMENTS.MISSING': entry({
+    status: 403,
+    exit: 65,
+    say: (code: string) => `This license has no entitlement "${code}".`,
+  }),
   'ENTITLEMENTS.LIMIT_EXCEEDED': entry({
     status: 403,
     exit: 65,
     say: (code: string, limit: number) =>
-      `The plan allows ${limit} (${code}). Change the plan, or remove what is not needed.`,
+      `No more than ${limit} of "${code}" are allowed. Raise the limit, or use less.`,
   }),
 
   'AUTH.INVALID_API_KEY': entry({
@@ -258,6 +293,52 @@ export const catalogue = {
     say: () => 'This API key was revoked. Use the key that replaced it.',
   }),
 
+  'AUTH.TOKEN.INVALID_SCOPE': entry({
+    status: 403,
+    exit: 77,
+    say: (scope: string) => `This API key has no scope "${scope}". Use a key that has it.`,
+  }),
+  'API_KEY.NOT_FOUND': entry({
+    status: 404,
+    exit: 66,
+    say: (key: string, slug: string) =>
+      `Tenant "${slug}" has no live API key "${key}". "validonx apikey list --tenant ${slug}" shows those it has.`,
+  }),
+  'API_KEY.AMBIGUOUS': entry({
+    status: 409,
+    exit: 64,
+    say: (slug: string, prefixes: readonly string[]) =>
+      `Tenant "${slug}" has several live API keys: ${prefixes.join(', ')}. Say which one with --key.`,
+  }),
+  'KEYRING.IN_USE': entry({
+    status: 409,
+    exit: 65,
+    say: (keyId: string, what: string) =>
+      `Application key ${keyId} is still needed by ${what}. "validonx keyring status" shows how many are left.`,
+  }),
+  'KEYRING.UNKNOWN': entry({
+    status: 404,
+    exit: 66,
+    say: (keyId: string) =>
+      `No previous application key has the id "${keyId}". "validonx keyring status" shows the ids.`,
+  }),
+
+  'RATE_LIMIT.EXCEEDED': entry({
+    status: 429,
+    exit: 75,
+    say: (seconds: number) => `Too many requests. Try again in ${seconds} s.`,
+  }),
+
+  'VALIDATION.IDEMPOTENCY_MISMATCH': entry({
+    status: 422,
+    exit: 65,
+    say: () => 'This idempotency key was used before, for another request. Use a new one.',
+  }),
+  'VALIDATION.IDEMPOTENCY_IN_PROGRESS': entry({
+    status: 409,
+    exit: 75,
+    say: () => 'A request with this idempotency key is being worked on. Send it again shortly.',
+  }),
   'VALIDATION.FAILED': entry({
     status: 422,
     exit: 65,
@@ -293,6 +374,11 @@ export const catalogue = {
     exit: 65,
     say: () => 'Send the request body as application/json in UTF-8.',
   }),
+  'REQUEST.DUPLICATE_HEADER': entry({
+    status: 400,
+    exit: 65,
+    say: (header: string) => `The header ${header} was sent more than once. Send it once.`,
+  }),
   'REQUEST.METHOD_NOT_ALLOWED': entry({
     status: 405,
     exit: 64,
@@ -314,6 +400,11 @@ export const catalogue = {
     status: 503,
     exit: 75,
     say: () => 'This server is shutting down. Send the request again.',
+  }),
+  'SERVER.UNAVAILABLE': entry({
+    status: 503,
+    exit: 75,
+    say: () => 'This service cannot answer right now. Try again shortly.',
   }),
   'SERVER.INTERNAL': entry({
     status: 500,

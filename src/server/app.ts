@@ -25,11 +25,12 @@ export function createApp(ctx: Context, readiness: Readiness): App {
   const app = new Hono<ServerEnv>()
     .use(requestId())
     .onError((thrown, c) => {
-      const error = asAppError(thrown)
+      const fault = asAppError(thrown)
+      const error = forCallers(fault)
       if (error.status >= 500)
-        ctx.log.error(error.message, {
+        ctx.log.error(fault.message, {
           request_id: c.var.requestId,
-          code: error.code,
+          code: fault.code,
           error: thrown,
         })
       if (error.status === 503) c.header('Retry-After', String(RETRY_AFTER_SECONDS))
@@ -53,4 +54,10 @@ export function createApp(ctx: Context, readiness: Readiness): App {
     })
   })
   return Object.assign(app, { [Symbol.dispose]: () => standings[Symbol.dispose]() })
+}
+
+/** Faults of the installation name servers, logins and paths: those are for the log alone. */
+function forCallers(fault: AppError): AppError {
+  const isOurs = /^(DATABASE|PLATFORM|CONFIG|LEASE|PROVISIONING)\./.test(fault.code)
+  return isOurs && fault.code !== 'DATABASE.BUSY' ? new AppError('SERVER.UNAVAILABLE') : fault
 }

@@ -39,7 +39,7 @@ export async function listen(ctx: Context): Promise<Listening> {
   const { host, port, drainDelay, stopTimeout } = ctx.config
   const readiness = createReadiness(ctx.platform)
   const app = createApp(ctx, readiness.ask)
-  const answer = getRequestListener(app.fetch)
+  const answer = getRequestListener(app.fetch, { errorHandler: refuseUnreadable })
   let stopping = false
   const server = createServer(
     {
@@ -47,6 +47,8 @@ export async function listen(ctx: Context): Promise<Listening> {
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
       keepAliveTimeout: KEEP_ALIVE_MS,
+      // node would answer these without our envelope; the app's own check follows
+      requireHostHeader: false,
     },
     (request: IncomingMessage, response: ServerResponse) => {
       if (stopping) response.setHeader('Connection', 'close')
@@ -54,6 +56,8 @@ export async function listen(ctx: Context): Promise<Listening> {
     },
   )
   server.on('clientError', refuseMalformed)
+  server.on('checkExpectation', (request, response) => void answer(request, response))
+  server.on('connect', (_, socket) => refuseMalformed({ code: 'CONNECT' }, socket))
   await bind(server, host, port)
   const unwatch = watchTenants(ctx)
   const bound = server.address()
@@ -71,6 +75,16 @@ export async function listen(ctx: Context): Promise<Listening> {
       return clean
     },
   }
+}
+
+/** A request that cannot be made into one of the app's: a target or a host that is no URL. */
+function refuseUnreadable(): Response {
+  const requestId = newId()
+  const refusal = new AppError('REQUEST.MALFORMED')
+  return Response.json(failure(refusal, requestId), {
+    status: refusal.status,
+    headers: { 'X-ValidonX-API-Version': API_VERSION, 'X-Request-ID': requestId },
+  })
 }
 
 /** What node's parser gives up with, as rows of the catalogue. */
@@ -106,7 +120,7 @@ function bind(server: Server, host: string, port: number): Promise<void> {
 }
 
 /** What is no HTTP never reaches the app; it is answered in the envelope all the same. */
-function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
+function refuseMalformed(error: { readonly code?: string | undefined }, socket: Duplex): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy()
     return
@@ -116,5 +130,7 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
   const body = JSON.stringify(failure(refusal, requestId))
   socket.end(
     `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}\r\nConnection: close\r\nContent-Type: application/json\r\nX-ValidonX-API-Version: ${API_VERSION}\r\nX-Request-ID: ${requestId}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    // a client that never closes its side must not be kept
+    () => socket.destroy(),
   )
 }

@@ -36,12 +36,12 @@ describe('what was thrown', () => {
   const cases: readonly [string, unknown, ErrorCode][] = [
     [
       'a refused connection',
-      driver({ code: 'ECONNREFUSED', address: '127.0.0.1', port: 3306 }),
+      driver({ fatal: true, code: 'ECONNREFUSED', address: '127.0.0.1', port: 3306 }),
       'DATABASE.UNREACHABLE',
     ],
     [
       'a missing socket',
-      driver({ code: 'ENOENT', address: '/run/x.sock' }),
+      driver({ fatal: true, code: 'ENOENT', address: '/run/x.sock' }),
       'DATABASE.UNREACHABLE',
     ],
     [
@@ -72,6 +72,7 @@ describe('what was thrown', () => {
     [
       'a server without TLS',
       driver({
+        fatal: true,
         code: 'HANDSHAKE_NO_SSL_SUPPORT',
         message: 'Server does not support secure connection',
       }),
@@ -82,6 +83,9 @@ describe('what was thrown', () => {
       driver({ errno: 1064, sqlState: '42000', sqlMessage: 'syntax' }),
       'SERVER.INTERNAL',
     ],
+    ['a pipe of ours that closed', driver({ code: 'EPIPE' }), 'SERVER.INTERNAL'],
+    ['a file of ours that is not there', driver({ code: 'ENOENT' }), 'SERVER.INTERNAL'],
+    ['a full pool', Object.assign(new Error('x'), { name: 'KnexTimeoutError' }), 'DATABASE.BUSY'],
     ['anything else', new TypeError('x is not a function'), 'SERVER.INTERNAL'],
     ['no error at all', 'oops', 'SERVER.INTERNAL'],
   ]

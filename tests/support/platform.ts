@@ -4,6 +4,7 @@ import { newAppKey } from '../../src/core/crypto/keyring.js'
 import { Provisioner } from '../../src/core/db/provisioner.js'
 import { parseDatabaseUrl } from '../../src/core/db/server-address.js'
 import { quoteName, quoteUser } from '../../src/core/db/sql.js'
+import { runtimeUser } from '../../src/core/db/user-names.js'
 import { silentLog } from '../../src/core/log.js'
 import { initPlatform } from '../../src/core/platform/init-platform.js'
 import {
@@ -76,7 +77,7 @@ export async function dropPlatform(environment: Environment): Promise<void> {
   )
   for (const { name } of databases)
     await provisioner.run(`drop database if exists ${quoteName(name)}`)
-  for (const user of [...users.map((row) => row.user), VALIDONX_PLATFORM_DATABASE]) {
+  for (const user of [...users.map((row) => row.user), runtimeUser(VALIDONX_PLATFORM_DATABASE)]) {
     await provisioner.run(`drop user if exists ${quoteUser(user, '%')}`)
   }
 }

@@ -1,6 +1,7 @@
-import { entries, presentable } from '../../core/config.js'
+import { entries, inspectConfig, presentable } from '../../core/config.js'
+import { AppError } from '../../core/errors.js'
 import { createCommand } from '../command.js'
-import { type Runtime, withSession } from '../runtime.js'
+import { type CommonOptions, type Runtime, sourcesOf, withTerminal } from '../runtime.js'
 
 export const config = (runtime: Runtime) =>
   createCommand({
@@ -11,12 +12,13 @@ export const config = (runtime: Runtime) =>
       ['config --env-file production.env', 'as another file has it'],
     ],
   }).action(
-    withSession(runtime, async ({ terminal, loaded }) => {
+    withTerminal(runtime, async ({ terminal }, options: CommonOptions) => {
+      const { values, origins, faults } = inspectConfig(sourcesOf(runtime, options))
       const rows = entries().map(([name, { variable, about }]) => ({
         variable,
         about,
-        value: presentable(name, loaded.config[name]),
-        origin: loaded.origins[name],
+        value: presentable(name, values[name]),
+        origin: origins[name],
       }))
       await terminal.rows(
         rows,
@@ -27,5 +29,6 @@ export const config = (runtime: Runtime) =>
         ],
         ({ variable, value, origin }) => ({ variable, value: value === '' ? null : value, origin }),
       )
+      if (faults.length > 0) throw new AppError('CONFIG.INVALID', faults).with({ faults })
     }),
   )

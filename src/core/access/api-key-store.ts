@@ -160,10 +160,14 @@ type StandingRow = {
   credentials_generation: number
 }
 
-/** Standings by hash (in hex), for as many hashes as are asked: one statement. */
+/**
+ * Standings by hash (in hex), for as many hashes as are asked: one statement, given up after
+ * `timeoutMs`.
+ */
 export async function findKeyStandings(
   db: PlatformDb,
   hashes: readonly Buffer[],
+  timeoutMs: number,
 ): Promise<Map<string, KeyStanding>> {
   const rows = await rowsOf<StandingRow>(
     db,
@@ -173,6 +177,7 @@ export async function findKeyStandings(
       from api_keys join tenants on tenants.id = api_keys.tenant_id
       where api_keys.hash in (${hashes.map(() => '?').join(', ')})`,
     hashes,
+    timeoutMs,
   )
   return new Map(
     rows.map((row) => [

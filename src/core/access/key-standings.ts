@@ -8,6 +8,8 @@ const REFRESH_MS = 400
 /** A hot entry that nobody asked for since the last reading is left to expire. */
 const MAX_ENTRIES = 20_000
 const MAX_PER_STATEMENT = 1_000
+/** A reading that takes longer is given up: an answer must not be older than the bound when it comes. */
+const READING_MS = 800
 
 type Entry = {
   standing: KeyStanding | undefined
@@ -49,7 +51,7 @@ export class KeyStandings {
     const running = this.#reading.get(id)
     if (running) return running
     const readAt = performance.now()
-    const reading = findKeyStandings(this.#db, [hash])
+    const reading = findKeyStandings(this.#db, [hash], READING_MS)
       .then((found) => {
         const standing = found.get(id)
         this.#remember(id, { standing, readAt, used: true, hash })
@@ -84,6 +86,7 @@ export class KeyStandings {
         const found = await findKeyStandings(
           this.#db,
           chunk.map(([, { hash }]) => hash),
+          READING_MS,
         )
         for (const [id, entry] of chunk) {
           entry.standing = found.get(id)

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream'
 import type { Knex } from 'knex'
 import type { Connection, ConnectionOptions } from 'mysql2'
 import type { Log } from '../log.js'
@@ -67,9 +68,19 @@ export async function openConnection(
     await setUpSession(connection)
     return connection
   } catch (error) {
-    connection.destroy()
+    cutConnection(connection)
     throw error
   }
+}
+
+/**
+ * Ends a connection at once, whatever it is doing: what waits for its answer is told that the
+ * connection was lost. The driver's own `destroy` leaves such a wait open for ever.
+ */
+export function cutConnection(connection: Connection): void {
+  // the driver's types leave out the socket that it documents
+  const { stream } = connection as unknown as { stream: Duplex }
+  stream.destroy()
 }
 
 export const setUpSession = (connection: Connection): Promise<void> =>

@@ -1,7 +1,7 @@
 import type { Connection } from 'mysql2'
 import { causeOf } from '../driver-failure.js'
 import { AppError } from '../errors.js'
-import { openConnection, type Reach, setUpSession } from './connect.js'
+import { cutConnection, openConnection, type Reach, setUpSession } from './connect.js'
 import type { Login, ServerAddress } from './server-address.js'
 import { WaitingLine } from './waiting-line.js'
 
@@ -44,6 +44,8 @@ type Slot = {
   idleSince: number
   /** No longer to be used by anyone: its tenant was closed, or the socket is gone. */
   doomed: boolean
+  /** Its tenant was closed while somebody used it. */
+  closed: boolean
 }
 
 /**
@@ -105,10 +107,13 @@ export class ConnectionBudget {
       this.#refused += 1
       return Promise.reject(new AppError('DATABASE.BUSY'))
     }
-    return this.#line.join(target.tenantId, target, this.#limits.acquireTimeoutMs, () => {
+    const place = this.#line.join(target.tenantId, target, this.#limits.acquireTimeoutMs, () => {
       this.#refused += 1
       return new AppError('DATABASE.BUSY')
     })
+    // those before it may only wait for their own tenant's share, and there may be room for this one
+    this.#serveLine()
+    return place
   }
 
   /** Takes a connection back. One that may be in an unknown state must be given back as not `clean`. */
@@ -124,8 +129,9 @@ export class ConnectionBudget {
     for (const slot of this.#slots) {
       if (slot.target.tenantId !== tenantId) continue
       slot.doomed = true
+      slot.closed = true
       if (this.#idle.has(slot)) this.#drop(slot)
-      else slot.connection?.destroy()
+      else if (slot.connection) cutConnection(slot.connection)
     }
     this.#line.turnAway(tenantId, () => new AppError('DATABASE.CONNECTION_LOST'))
     this.#serveLine()
@@ -153,7 +159,13 @@ export class ConnectionBudget {
       return Promise.resolve({ connection: own.connection, slot: own })
     }
     if (this.#slots.size < this.#limits.connections) {
-      const slot: Slot = { connection: undefined, target, idleSince: 0, doomed: false }
+      const slot: Slot = {
+        connection: undefined,
+        target,
+        idleSince: 0,
+        doomed: false,
+        closed: false,
+      }
       this.#slots.add(slot)
       this.#countUse(target.tenantId, 1)
       return this.#open(slot)
@@ -181,7 +193,7 @@ export class ConnectionBudget {
       const connection = await openConnection(this.#reach(slot.target.login), slot.target.database)
       this.#opened += 1
       if (slot.doomed || this.#closed) {
-        connection.destroy()
+        cutConnection(connection)
         throw new AppError('DATABASE.CONNECTION_LOST')
       }
       slot.connection = connection
@@ -199,17 +211,19 @@ export class ConnectionBudget {
     if (!connection) return this.#open(slot)
     try {
       await withDeadline(switchUser(connection, target), this.#limits.connectTimeoutMs, () =>
-        connection.destroy(),
+        cutConnection(connection),
       )
       this.#rebound += 1
     } catch (error) {
       // a failed switch may leave the session on the database of the tenant before: nobody uses it again
-      connection.destroy()
-      if (slot.doomed || this.#closed || causeOf(error)?.kind !== 'connection lost') {
+      cutConnection(connection)
+      const closedMeanwhile = slot.closed || this.#closed
+      if (closedMeanwhile || causeOf(error)?.kind !== 'connection lost') {
         this.#giveUp(slot)
         throw error
       }
       slot.connection = undefined
+      slot.doomed = false
       return this.#open(slot)
     }
     if (slot.doomed) {
@@ -257,7 +271,7 @@ export class ConnectionBudget {
 
   #drop(slot: Slot): void {
     this.#forget(slot)
-    slot.connection?.destroy()
+    if (slot.connection) cutConnection(slot.connection)
   }
 
   #forget(slot: Slot): void {

@@ -33,7 +33,11 @@ export async function findDatabaseBinary(
     const server = await firstExecutable(folders.map((folder) => join(folder, name)))
     if (!server) continue
     const version = await versionOf(server)
-    return /mariadb/i.test(version) ? mariaDb(server, version, folders) : mySql(server, version)
+    const binary = /mariadb/i.test(version)
+      ? await mariaDb(server, version, folders)
+      : mySql(server, version)
+    // a MariaDB without its installer is of no use; there may be a MySQL
+    if (binary) return binary
   }
   return undefined
 }

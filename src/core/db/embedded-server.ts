@@ -1,12 +1,14 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../errors.js'
+import { newId } from '../ids.js'
 import { isProcessAlive } from '../processes.js'
+import { cutConnection } from './connect.js'
 import { type DatabaseBinary, findDatabaseBinary } from './database-binary.js'
 import { loadMysql } from './drivers.js'
 import { withFileLock } from './file-lock.js'
@@ -45,19 +47,22 @@ export async function startEmbeddedServer(
   options: EmbeddedOptions = {},
 ): Promise<EmbeddedServer> {
   const places = placesUnder(home)
-  if (await answers(places.socket)) return found(places, false)
   await makePrivateFolder(places.home)
   await makePrivateFolder(places.socketFolder)
-  return withFileLock(join(places.home, 'start.lock'), START_TIMEOUT_MS + 30_000, async () => {
+  await assertPrivate(places.socketFolder)
+  if (await answers(places.socket)) return found(places, false)
+  return withFileLock(lockOf(places), START_TIMEOUT_MS + 30_000, async () => {
     if (await answers(places.socket)) return found(places, false)
     const binary = await findDatabaseBinary()
     if (!binary) throw new AppError('DATABASE.BINARY_MISSING')
-    await leaveDeadServer(places)
+    await endDeadServer(places)
     if (!existsSync(places.data)) await createData(binary, places)
     await launch(binary, places, options)
     return found(places, true)
   })
 }
+
+const lockOf = ({ home }: Places): string => join(home, 'start.lock')
 
 export type EmbeddedStatus = {
   readonly running: boolean
@@ -82,15 +87,16 @@ export async function embeddedStatus(home: string): Promise<EmbeddedStatus> {
 /** Stops the server and waits until its process is gone. Answers false where none was running. */
 export async function stopEmbeddedServer(home: string): Promise<boolean> {
   const places = placesUnder(home)
-  const pid = await readPid(places)
-  if (!(await answers(places.socket))) return false
-  await ask(places.socket, 'shutdown').catch(() => undefined)
-  for (let waited = 0; waited < 30_000; waited += 25) {
-    if (!(await answers(places.socket)) && (pid === undefined || !isProcessAlive(pid))) break
-    await sleep(25)
-  }
-  await rm(places.socketFolder, { recursive: true, force: true })
-  return true
+  if (!existsSync(places.home)) return false
+  return withFileLock(lockOf(places), START_TIMEOUT_MS + 30_000, async () => {
+    const pid = await readPid(places)
+    const isRunning = pid !== undefined && (await isOurServer(pid, places))
+    if (!isRunning && !(await answers(places.socket))) return false
+    await ask(places.socket, 'shutdown').catch(() => undefined)
+    await endDeadServer(places)
+    await rm(places.socketFolder, { recursive: true, force: true })
+    return true
+  })
 }
 
 type Places = {
@@ -127,6 +133,16 @@ const found = ({ socket }: Places, started: boolean): EmbeddedServer => ({
   started,
 })
 
+/** In a folder that others may enter, anybody could be the database. */
+async function assertPrivate(path: string): Promise<void> {
+  const { uid, mode } = await lstat(path).then(
+    (found) => (found.isDirectory() ? found : { uid: -1, mode: 0 }),
+    () => ({ uid: -1, mode: 0 }),
+  )
+  const isOurs = process.getuid === undefined || uid === process.getuid()
+  if (!isOurs || (mode & 0o077) !== 0) throw new AppError('CONFIG.HOME_NOT_PRIVATE', path)
+}
+
 async function makePrivateFolder(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true, mode: 0o700 })
@@ -138,10 +154,16 @@ async function makePrivateFolder(path: string): Promise<void> {
   }
 }
 
-/** Made beside its place and renamed into it, so that a creation cut short is never taken for data. */
+/**
+ * Made beside its place and renamed into it, so that a creation cut short is never taken for data.
+ * Each has a name of its own: the program that makes it outlives a killed parent, and writes on.
+ */
 async function createData(binary: DatabaseBinary, { home, data, log }: Places): Promise<void> {
-  const draft = `${data}.new`
-  await rm(draft, { recursive: true, force: true })
+  const draft = `${data}.new.${newId()}`
+  for (const name of await readdir(home)) {
+    if (name.startsWith('data.new'))
+      await rm(join(home, name), { recursive: true, force: true }).catch(() => {})
+  }
   const code = await runToEnd(binary.createCommand(draft), log)
   if (code !== 0) throw new AppError('DATABASE.EMBEDDED_FAILED', log)
   await rename(draft, data)
@@ -204,28 +226,51 @@ function serverArguments(
   ]
 }
 
-/** A server of ours that holds the data but no longer answers (or a stale pid file) is brought to an end. */
-async function leaveDeadServer(places: Places): Promise<void> {
+/** A server of ours that was told to stop, or no longer answers, is brought to an end: gently, then not. */
+async function endDeadServer(places: Places): Promise<void> {
   const pid = await readPid(places)
   if (pid !== undefined && (await isOurServer(pid, places))) {
-    for (let waited = 0; waited < 15_000; waited += 50) {
-      if (!isProcessAlive(pid)) break
-      if (await answers(places.socket)) return
-      if (waited === 5_000) process.kill(pid, 'SIGTERM')
-      await sleep(50)
+    const ended =
+      (await endsWithin(pid, 10_000)) ||
+      ((await signal(pid, 'SIGTERM')) && (await endsWithin(pid, 10_000)))
+    if (!ended) {
+      await signal(pid, 'SIGKILL')
+      await endsWithin(pid, 10_000)
     }
-    if (isProcessAlive(pid)) process.kill(pid, 'SIGKILL')
   }
   await rm(places.pidFile, { force: true })
   await rm(places.socket, { force: true })
 }
 
+async function endsWithin(pid: number, milliseconds: number): Promise<boolean> {
+  for (const end = performance.now() + milliseconds; performance.now() < end; await sleep(25)) {
+    if (!isProcessAlive(pid)) return true
+  }
+  return !isProcessAlive(pid)
+}
+
+async function signal(pid: number, name: NodeJS.Signals): Promise<boolean> {
+  try {
+    return process.kill(pid, name)
+  } catch {
+    // it has ended by itself
+    return true
+  }
+}
+
 /** The pid may belong to somebody else by now: only a command line with our data folder is ours. */
 async function isOurServer(pid: number, { data }: Places): Promise<boolean> {
   if (!isProcessAlive(pid)) return false
-  const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+  const command = existsSync('/proc/self/cmdline')
+    ? await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+    : await commandLineOf(pid)
   return command.includes(`--datadir=${data}`)
 }
+
+const commandLineOf = (pid: number): Promise<string> =>
+  new Promise((done) =>
+    execFile('ps', ['-o', 'command=', '-p', String(pid)], (_, out) => done(out)),
+  )
 
 async function readPid({ pidFile }: Places): Promise<number | undefined> {
   const pid = Number.parseInt(await readFile(pidFile, 'utf8').catch(() => ''), 10)
@@ -266,7 +311,7 @@ function ask(socket: string, sql: string): Promise<unknown> {
     })
     connection.on('error', fail)
     connection.query({ sql, timeout: 5_000 }, (error, rows) => {
-      connection.destroy()
+      cutConnection(connection)
       if (error) fail(error)
       else done(rows)
     })

@@ -3,6 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { newId } from '../ids.js'
 import { isProcessAlive } from '../processes.js'
 
+/** Locks that this process holds or waits for: its own pid in a file says nothing by itself. */
+const ours = new Set<string>()
+
 /**
  * Runs `work` while this process alone holds the lock file. The file holds the owner's pid, and
  * appears complete or not at all (`link` is atomic); one whose owner is dead, or that is older than
@@ -13,8 +16,10 @@ export async function withFileLock<T>(
   maxHeldMs: number,
   work: () => Promise<T>,
 ): Promise<T> {
-  const draft = `${path}.${newId()}`
-  await writeFile(draft, `${process.pid}\n`, { mode: 0o600 })
+  const token = newId()
+  const draft = `${path}.${token}`
+  ours.add(token)
+  await writeFile(draft, `${process.pid} ${token}\n`, { mode: 0o600 })
   try {
     while (!(await tryLink(draft, path))) {
       if (await isStale(path, maxHeldMs)) await moveAside(path, maxHeldMs)
@@ -26,7 +31,10 @@ export async function withFileLock<T>(
   try {
     return await work()
   } finally {
-    await rm(path, { force: true })
+    // one that was taken for stale and replaced is somebody else's
+    const held = await readFile(path, 'utf8').catch(() => '')
+    if (held.includes(token)) await rm(path, { force: true })
+    ours.delete(token)
   }
 }
 
@@ -44,8 +52,9 @@ async function isStale(path: string, maxHeldMs: number): Promise<boolean> {
   try {
     const { mtimeMs } = await stat(path)
     if (Date.now() - mtimeMs > maxHeldMs) return true
-    const pid = Number.parseInt(await readFile(path, 'utf8'), 10)
-    return Number.isInteger(pid) && !isProcessAlive(pid)
+    const [pid = '', token = ''] = (await readFile(path, 'utf8')).trim().split(' ')
+    if (Number(pid) === process.pid) return !ours.has(token)
+    return /^\d+$/.test(pid) && !isProcessAlive(Number(pid))
   } catch {
     return false
   }

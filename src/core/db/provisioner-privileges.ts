@@ -24,9 +24,8 @@ export async function assertProvisionerPrivileges(
   provisioner: Provisioner,
   databases: readonly string[],
 ): Promise<void> {
-  const rows = await provisioner.rows<Record<string, string>>('show grants for current_user()')
-  const grants = rows
-    .flatMap((row) => Object.values(row).map(readGrant))
+  const grants = (await readOwnGrants(provisioner))
+    .map(readGrant)
     .filter((grant) => grant !== undefined)
   const holds = (privilege: string, database?: string): boolean =>
     grants.some(({ privileges, pattern }) => {
@@ -52,6 +51,21 @@ export async function assertProvisionerPrivileges(
       missing.join(', '),
     ).with({ missing })
   }
+}
+
+/** With what the login holds by its roles, where the server tells that only when asked. */
+async function readOwnGrants(provisioner: Provisioner): Promise<string[]> {
+  const texts = async (sql: string) =>
+    (await provisioner.rows<Record<string, string>>(sql)).flatMap((row) => Object.values(row))
+  const own = await texts('show grants for current_user()')
+  const roles = own.flatMap(
+    (text) => /^GRANT ((?:`[^`]+`@`[^`]+`(?:, ?)?)+) TO /.exec(text)?.[1] ?? [],
+  )
+  if (roles.length === 0) return own
+  const byRoles = await texts(`show grants for current_user() using ${roles.join(', ')}`).catch(
+    () => [],
+  )
+  return [...own, ...byRoles]
 }
 
 type Grant = { readonly privileges: ReadonlySet<string>; readonly pattern: string }

@@ -2,7 +2,7 @@ import type { Connection, RowDataPacket } from 'mysql2'
 import { isFailure } from '../driver-failure.js'
 import { AppError } from '../errors.js'
 import type { Log } from '../log.js'
-import { type ConnectionSource, connectTenant, type TenantDb } from './connect.js'
+import { type ConnectionSource, connectTenant, cutConnection, type TenantDb } from './connect.js'
 import {
   type BudgetLimits,
   ConnectionBudget,
@@ -31,6 +31,12 @@ export type ManagerOptions = {
   /** How long one piece of work may hold a connection. */
   readonly workTimeoutMs: number
   readonly log: Log
+}
+
+type Held = {
+  readonly lent: Lent
+  readonly budget: ConnectionBudget
+  readonly timer: NodeJS.Timeout
 }
 
 type Opened = { readonly target: Target; readonly place: TenantPlace; db: TenantDb | undefined }
@@ -68,10 +74,11 @@ export class TenantDatabaseManager {
     const budget = this.#ready.get(tenant.serverId) ?? (await this.#budget(tenant.serverId))
     const lent = await this.#take(budget, tenant)
     let clean = false
-    const cut = () => lent.connection.destroy()
+    const cut = () => cutConnection(lent.connection)
     const timer = setTimeout(cut, this.#options.workTimeoutMs)
     signal?.addEventListener('abort', cut, { once: true })
     try {
+      signal?.throwIfAborted()
       const result = await work(lent.connection)
       clean = signal?.aborted !== true
       return result
@@ -185,11 +192,12 @@ export class TenantDatabaseManager {
   }
 
   #sourceFor(tenant: TenantPlace): ConnectionSource {
-    const lent = new Map<Connection, { lent: Lent; budget: ConnectionBudget }>()
+    const lent = new Map<Connection, Held>()
     const take = async (): Promise<Connection> => {
       const budget = await this.#budget(tenant.serverId)
       const taken = await this.#take(budget, tenant)
-      lent.set(taken.connection, { lent: taken, budget })
+      const timer = setTimeout(() => cutConnection(taken.connection), this.#options.workTimeoutMs)
+      lent.set(taken.connection, { lent: taken, budget, timer })
       return taken.connection
     }
     return {
@@ -198,6 +206,7 @@ export class TenantDatabaseManager {
         const held = lent.get(connection)
         if (!held) return false
         lent.delete(connection)
+        clearTimeout(held.timer)
         held.budget.giveBack(held.lent, isSound(connection))
         return true
       },

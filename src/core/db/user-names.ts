@@ -11,6 +11,7 @@ export const tenantUser = (tenantId: string): string =>
 
 /** The runtime login of one platform, named after its database: several may share a server. */
 export function runtimeUser(platformDatabase: string): string {
-  if (platformDatabase.length <= LONGEST) return platformDatabase
-  return `${platformDatabase.slice(0, 23)}_${createHash('sha256').update(platformDatabase).digest('hex').slice(0, 8)}`
+  const name = `${platformDatabase}_rt`
+  if (name.length <= LONGEST) return name
+  return `${platformDatabase.slice(0, 20)}_rt_${createHash('sha256').update(platformDatabase).digest('hex').slice(0, 8)}`
 }

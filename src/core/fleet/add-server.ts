@@ -83,7 +83,7 @@ export async function addServer(ctx: Context, input: unknown): Promise<DatabaseS
     }),
   )
   const server = await getServerByName(ctx.platform, name)
-  await ensureTemplate(ctx, server)
+  await ensureTemplate(ctx, ctx.platform, server)
   return server
 }
 

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { tenantMigrations } from '../../../migrations/tenant/index.js'
 import type { Context } from '../context.js'
+import type { PlatformDb } from '../db/connect.js'
+import { withLease } from '../db/lease.js'
 import { applyMigrations, listApplied } from '../db/migrate.js'
 import type { Provisioner } from '../db/provisioner.js'
 import { quoteName, quoteText } from '../db/sql.js'
@@ -38,9 +40,18 @@ const scripts = new WeakMap<
  * Builds the server's template, an empty tenant database at the newest schema, where it is missing or
  * old. It is made by the migrations themselves, so a replay of it gives what they give.
  */
-export async function ensureTemplate(ctx: Context, server: DatabaseServer): Promise<void> {
+export async function ensureTemplate(
+  ctx: Context,
+  platform: PlatformDb,
+  server: DatabaseServer,
+): Promise<void> {
   const provisioner = await ctx.provisioner(server)
   const database = templateDatabase(ctx.config.tenantPrefix)
+  if (await readScript(provisioner, database)) return
+  await withLease(platform, `template/${server.id}`, ctx.lease, () => build(provisioner, database))
+}
+
+async function build(provisioner: Provisioner, database: string): Promise<void> {
   if (await readScript(provisioner, database)) return
   // it holds nothing of anybody: one that is old or half made is made anew
   await provisioner.run(`drop database if exists ${quoteName(database)}`)

@@ -39,3 +39,13 @@ export async function insertMissingEntitlements(
   )
   return missing.map(({ code }) => code)
 }
+
+/** The tenant's own granted value; undefined where it has no such entitlement. */
+export async function findEntitlementValue(
+  db: TenantDb,
+  code: string,
+): Promise<EntitlementValue | undefined> {
+  const row = await db<Row>('entitlements').first('value').where({ code })
+  if (!row) return undefined
+  return row.value === null ? null : fromJsonColumn<EntitlementValue>(row.value)
+}

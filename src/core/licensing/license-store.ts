@@ -1,9 +1,11 @@
 import type { TenantDb } from '../db/connect.js'
+import { affectedBy, rowsOf } from '../db/statements.js'
 import { fromJsonColumn } from '../parse.js'
 import type { TenantScope } from '../tenants/scope.js'
 import type { License, LicenseEntitlements, LicenseStatus, LicenseType } from './license.js'
 
-type Row = {
+/** A license as the driver hands it over. */
+export type LicenseRow = {
   id: string
   product_id: string
   license_key: string
@@ -18,7 +20,7 @@ type Row = {
   created_at: Date
 }
 
-const COLUMNS = [
+export const LICENSE_COLUMNS = [
   'id',
   'product_id',
   'license_key',
@@ -33,7 +35,7 @@ const COLUMNS = [
   'created_at',
 ] as const
 
-const toLicense = (row: Row): License => ({
+export const toLicense = (row: LicenseRow): License => ({
   id: row.id,
   productId: row.product_id,
   key: row.license_key,
@@ -48,12 +50,40 @@ const toLicense = (row: Row): License => ({
   createdAt: row.created_at,
 })
 
-const FIND_BY_KEY = `select ${COLUMNS.join(', ')} from licenses where license_key = ?`
+const FIND_BY_KEY = `select ${LICENSE_COLUMNS.join(', ')} from licenses where license_key = ?`
 
 /** The hot path of the whole product: one statement on one connection. */
 export async function findLicense(scope: TenantScope, key: string): Promise<License | undefined> {
-  const [row] = await scope.read<Row>(FIND_BY_KEY, [key])
+  const [row] = await scope.read<LicenseRow>(FIND_BY_KEY, [key])
   return row && toLicense(row)
+}
+
+/**
+ * A license, locked until the transaction ends: who counts its seats counts alone. With how many
+ * seats are taken.
+ */
+export async function lockLicense(
+  transaction: TenantDb,
+  key: string,
+): Promise<{ readonly license: License; readonly seatsTaken: number } | undefined> {
+  const [row] = await rowsOf<LicenseRow & { activations_count: number }>(
+    transaction,
+    `select ${LICENSE_COLUMNS.join(', ')}, activations_count from licenses where license_key = ? for update`,
+    [key],
+  )
+  return row && { license: toLicense(row), seatsTaken: row.activations_count }
+}
+
+export async function addSeats(
+  transaction: TenantDb,
+  licenseId: string,
+  change: 1 | -1,
+): Promise<void> {
+  await affectedBy(
+    transaction,
+    'update licenses set activations_count = activations_count + ? where id = ?',
+    [change, licenseId],
+  )
 }
 
 export type LicenseFilter = {
@@ -68,14 +98,14 @@ export async function listLicenses(
   db: TenantDb,
   { productId, status, beforeId, limit }: LicenseFilter,
 ): Promise<License[]> {
-  const query = db<Row>('licenses')
-    .select(...COLUMNS)
+  const query = db<LicenseRow>('licenses')
+    .select(...LICENSE_COLUMNS)
     .orderBy('id', 'desc')
     .limit(limit)
   if (productId !== undefined) query.where({ product_id: productId })
   if (status !== undefined) query.where({ status })
   if (beforeId !== undefined) query.where('id', '<', beforeId)
-  return ((await query) as Row[]).map(toLicense)
+  return ((await query) as LicenseRow[]).map(toLicense)
 }
 
 export async function insertLicense(db: TenantDb, license: License): Promise<void> {

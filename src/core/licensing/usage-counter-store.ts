@@ -82,3 +82,17 @@ export async function takeFromLimit(
 
 export const listCounterCodes = (db: TenantDb): Promise<string[]> =>
   db('usage_counters').where({ subject: WHOLE_TENANT }).pluck('code')
+
+/** Counts what has gone; never below zero. */
+export async function giveBackToLimit(
+  transaction: TenantDb,
+  code: string,
+  quantity: number,
+  now: Date,
+): Promise<void> {
+  await affectedBy(
+    transaction,
+    'update usage_counters set value = if(value > ?, value - ?, 0), updated_at = ? where code = ? and subject = ? and period_start = ?',
+    [quantity, quantity, now, code, WHOLE_TENANT, ALWAYS],
+  )
+}

@@ -9,18 +9,24 @@ import { assertProvisionerPrivileges } from '../db/provisioner-privileges.js'
 import { formatDatabaseUrl } from '../db/server-address.js'
 import { assertSupported } from '../db/server-version.js'
 import { quoteName, quoteText, quoteUser } from '../db/sql.js'
+import { rowsOf } from '../db/statements.js'
 import { inTransaction } from '../db/transaction.js'
 import { AppError } from '../errors.js'
 import { insertAudit } from '../events/audit-store.js'
 import { ensureTemplate } from '../fleet/template.js'
 import { newId } from '../ids.js'
-import { FIRST_SERVER } from '../servers/database-server.js'
-import { getServerByName } from '../servers/database-server-store.js'
+import { type DatabaseServer, FIRST_SERVER } from '../servers/database-server.js'
+import { listServers } from '../servers/database-server-store.js'
 import { databaseNameOf } from '../tenants/tenant.js'
 import { runtimePrivileges } from './runtime-privileges.js'
 
 /** How many tenants the first server is meant to hold until somebody says otherwise. */
 const DEFAULT_CAPACITY = 10_000
+
+/** Rows of `platform_settings` that are written last: where they stand, the platform is whole. */
+export const READY_SETTINGS = { appKeyId: 'app_key_id', readyFor: 'ready_for' } as const
+
+export const newestPlatformMigration = (): string => platformMigrations.at(-1)?.name ?? ''
 
 export type InitReport = (step: string) => void
 
@@ -76,8 +82,9 @@ export async function initPlatform(
       report('setting up the runtime login')
       await grantRuntimeLogin(ctx, provisioner)
       await registerFirstServer(db, serverVersion, ctx.now())
-      report('building the template database')
-      await ensureTemplate(ctx, await getServerByName(db, FIRST_SERVER))
+      report('building the template databases')
+      for (const { server } of await listServers(db)) await prepareTemplate(ctx, db, server)
+      await markReady(ctx, db)
       return {
         platformId: platformId.id,
         database: platformDatabase,
@@ -100,13 +107,12 @@ async function createPlatformDatabase(provisioner: Provisioner, database: string
     'select table_name as name from information_schema.tables where table_schema = ?',
     [database],
   )
+  const names = tables.map(({ name }) => name)
   const ours = new Set([...Object.keys(runtimePrivileges), 'knex_migrations_lock'])
-  const strangers = tables.filter(({ name }) => !ours.has(name))
-  if (strangers.length > 0) {
-    throw new AppError('PLATFORM.NAME_TAKEN', database).with({
-      tables: strangers.map(({ name }) => name),
-    })
-  }
+  const isBegun = names.every((name) => name.startsWith('knex_migrations'))
+  const isOurs = names.includes('platform_settings') && names.every((name) => ours.has(name))
+  if (!isBegun && !isOurs)
+    throw new AppError('PLATFORM.NAME_TAKEN', database).with({ tables: names })
   await provisioner.run(
     `create database if not exists ${quoteName(database)} character set utf8mb4 collate utf8mb4_unicode_ci`,
   )
@@ -133,10 +139,6 @@ async function recordPlatform(
         value: id,
         updated_at: at,
       })
-    await transaction('platform_settings')
-      .insert({ name: 'app_key_id', value: ctx.keyring.currentId, updated_at: at })
-      .onConflict('name')
-      .merge()
     if (known && migrations.length === 0) return
     await insertAudit(transaction, {
       occurredAt: at,
@@ -149,6 +151,34 @@ async function recordPlatform(
     })
   })
   return { id, created: !known }
+}
+
+/** Another server's template can wait: without one the migrations run. */
+async function prepareTemplate(
+  ctx: Context,
+  db: PlatformDb,
+  server: DatabaseServer,
+): Promise<void> {
+  try {
+    await ensureTemplate(ctx, db, server)
+  } catch (error) {
+    if (server.name === FIRST_SERVER) throw error
+    ctx.log.warn('the template of a database server could not be built', {
+      server: server.name,
+      error,
+    })
+  }
+}
+
+async function markReady(ctx: Context, db: PlatformDb): Promise<void> {
+  const rows = [
+    { name: READY_SETTINGS.readyFor, value: newestPlatformMigration() },
+    { name: READY_SETTINGS.appKeyId, value: ctx.keyring.currentId },
+  ]
+  await db('platform_settings')
+    .insert(rows.map((row) => ({ ...row, updated_at: ctx.now() })))
+    .onConflict('name')
+    .merge()
 }
 
 async function insertMissingPlans(db: PlatformDb, at: Date): Promise<string[]> {
@@ -201,6 +231,7 @@ async function grantRuntimeLogin(ctx: Context, provisioner: Provisioner): Promis
     { ...ctx.access, runtimeLogin: undefined },
     ctx.keyring,
   )
+  if (user === provisioner.reach.login.user) throw new AppError('PLATFORM.LOGIN_TAKEN', user)
   const account = quoteUser(user, tenantUserHost)
   await provisioner.run(`create user if not exists ${account} identified by ${quoteText(password)}`)
   await provisioner.run(`alter user ${account} identified by ${quoteText(password)}`)
@@ -209,6 +240,18 @@ async function grantRuntimeLogin(ctx: Context, provisioner: Provisioner): Promis
       `grant ${privileges} on ${quoteName(platformDatabase)}.${quoteName(table)} to ${account}`,
     )
   }
+  await assertNoMore(ctx, user)
+}
+
+/** A user of that name may have been there before, with rights of its own. */
+async function assertNoMore(ctx: Context, user: string): Promise<void> {
+  const here = `\`${ctx.config.platformDatabase}\`.`
+  const grants = await rowsOf<Record<string, string>>(ctx.platform, 'show grants')
+  const strays = grants
+    .flatMap((row) => Object.values(row))
+    .filter((grant) => !grant.startsWith('GRANT USAGE ON *.*') && !grant.includes(` ON ${here}`))
+    .map((grant) => grant.replace(/ IDENTIFIED .*/, ''))
+  if (strays.length > 0) throw new AppError('PROVISIONING.GRANTS_WRONG', user, strays.join('; '))
 }
 
 async function registerFirstServer(db: PlatformDb, version: string, at: Date): Promise<void> {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { platformMigrations } from '../../../migrations/platform/index.js'
 import type { Actor } from '../actor.js'
 import type { Clock } from '../clock.js'
@@ -15,7 +16,15 @@ import { rowsOf } from '../db/statements.js'
 import { causeOf, isFailure } from '../driver-failure.js'
 import { AppError, asAppError } from '../errors.js'
 import type { Log } from '../log.js'
-import { type InitReport, initPlatform } from './init-platform.js'
+import {
+  type InitReport,
+  initPlatform,
+  newestPlatformMigration,
+  READY_SETTINGS,
+} from './init-platform.js'
+
+/** How often a first command looks whether another has prepared the embedded platform. */
+const POLL_MS = 200
 
 /** `operator` may open the provisioner's login; `runtime` never holds it, even where it is configured. */
 export type Role = 'operator' | 'runtime'
@@ -70,7 +79,15 @@ export async function openForInit(
     role: 'operator',
   })
   if (!access.provisionerLogin) throw new AppError('CONFIG.PROVISIONER_MISSING', '"validonx init"')
-  return { ctx: createContext({ ...options, config, access, appKey }), startedServer }
+  return {
+    ctx: createContext({
+      ...options,
+      config,
+      appKey,
+      access: { ...access, runtimeLogin: undefined },
+    }),
+    startedServer,
+  }
 }
 
 type Found = {
@@ -135,18 +152,21 @@ async function keepAppKey(home: string): Promise<string> {
 
 /** One statement as the runtime login tells whether the platform is there, ours and up to date. */
 async function greet(ctx: Context, found: Found, options: OpenOptions): Promise<void> {
-  const { platformDatabase } = ctx.config
-  const standing = await readStanding(ctx)
-  if (standing instanceof AppError) {
-    if (found.isEmbedded && standing.code === 'PLATFORM.NOT_INITIALIZED')
-      return prepareEmbedded(ctx, found, options)
-    throw standing
+  for (let waited = 0; ; waited += POLL_MS) {
+    const refusal = await readStanding(ctx)
+    if (!refusal) return
+    const canPrepare =
+      refusal.code === 'PLATFORM.NOT_INITIALIZED' || refusal.code === 'PLATFORM.OUTDATED'
+    if (!found.isEmbedded || !canPrepare) throw refusal
+    try {
+      await prepareEmbedded(ctx, found, options)
+    } catch (error) {
+      // another first command is at it: when it is done, there is nothing left to do
+      const busy = error instanceof AppError && error.code === 'LEASE.HELD'
+      if (!busy || waited > ctx.config.leaseTime * 1000) throw error
+      await sleep(POLL_MS)
+    }
   }
-  if (!ctx.keyring.has(standing.appKeyId))
-    throw new AppError('CONFIG.APP_KEY_CHANGED', platformDatabase)
-  if (standing.pending === 0) return
-  if (found.isEmbedded) return prepareEmbedded(ctx, found, options)
-  throw new AppError('PLATFORM.OUTDATED', platformDatabase, standing.pending)
 }
 
 async function prepareEmbedded(ctx: Context, found: Found, options: OpenOptions): Promise<void> {
@@ -159,21 +179,24 @@ async function prepareEmbedded(ctx: Context, found: Found, options: OpenOptions)
   await initPlatform(operator, options.report)
 }
 
-type Standing = { readonly appKeyId: string; readonly pending: number }
-
-async function readStanding(ctx: Context): Promise<Standing | AppError> {
+/** What keeps the platform from being used, or undefined where nothing does. */
+async function readStanding(ctx: Context): Promise<AppError | undefined> {
+  const { platformDatabase } = ctx.config
   try {
     const rows = await rowsOf<{ name: string; value: string }>(
       ctx.platform,
       "select name, value from platform_settings union all select 'migration', name from knex_migrations",
     )
-    const appKeyId = rows.find(({ name }) => name === 'app_key_id')?.value
-    if (appKeyId === undefined)
-      return new AppError('PLATFORM.NOT_INITIALIZED', ctx.config.platformDatabase)
+    const settings = new Map(rows.map(({ name, value }) => [name, value]))
+    const appKeyId = settings.get(READY_SETTINGS.appKeyId)
+    if (appKeyId === undefined) return new AppError('PLATFORM.NOT_INITIALIZED', platformDatabase)
+    if (!ctx.keyring.has(appKeyId)) return new AppError('CONFIG.APP_KEY_CHANGED', platformDatabase)
     const applied = new Set(
       rows.filter(({ name }) => name === 'migration').map(({ value }) => value),
     )
-    return { appKeyId, pending: platformMigrations.filter(({ name }) => !applied.has(name)).length }
+    const isComplete = platformMigrations.every(({ name }) => applied.has(name))
+    const isReady = (settings.get(READY_SETTINGS.readyFor) ?? '') >= newestPlatformMigration()
+    return isComplete && isReady ? undefined : new AppError('PLATFORM.OUTDATED', platformDatabase)
   } catch (error) {
     return explain(ctx, error)
   }
@@ -199,9 +222,11 @@ async function explain(ctx: Context, error: unknown): Promise<AppError> {
     const [row] = await provisioner.rows<{ value: string }>(
       `select value from ${quoteName(platformDatabase)}.platform_settings where name = 'app_key_id'`,
     )
-    if (row && !ctx.keyring.has(row.value))
-      return new AppError('CONFIG.APP_KEY_CHANGED', platformDatabase)
-    return row ? asAppError(error) : new AppError('PLATFORM.NOT_INITIALIZED', platformDatabase)
+    if (!row) return new AppError('PLATFORM.NOT_INITIALIZED', platformDatabase)
+    // with a key of ours the login is as it was made for another version or another key of the ring
+    return ctx.keyring.has(row.value)
+      ? new AppError('PLATFORM.OUTDATED', platformDatabase).because(error)
+      : new AppError('CONFIG.APP_KEY_CHANGED', platformDatabase)
   } catch (deeper) {
     if (isFailure(deeper, 'missing'))
       return new AppError('PLATFORM.NOT_INITIALIZED', platformDatabase)

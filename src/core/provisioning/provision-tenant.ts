@@ -10,7 +10,7 @@ import { parse } from '../parse.js'
 import { getServerById } from '../servers/database-server-store.js'
 import { assertActive } from '../tenants/scope.js'
 import { slugSchema, type Tenant } from '../tenants/tenant.js'
-import { findTenant, getTenant, setTenantStatus } from '../tenants/tenant-store.js'
+import { findTenant, getTenant, listOwnerEmails, setTenantStatus } from '../tenants/tenant-store.js'
 import { type Report, runStages } from './pipeline.js'
 import { registerTenant } from './register-tenant.js'
 import type { Job } from './stage.js'
@@ -177,6 +177,12 @@ async function assertSameWish(
   if (wish.plan !== undefined && wish.plan !== plan.code) {
     await getPlanByCode(ctx.platform, wish.plan)
     throw new AppError('TENANT.DIFFERS', tenant.slug, 'plan', plan.code, wish.plan)
+  }
+  if (wish.ownerEmail !== undefined) {
+    const owners = await listOwnerEmails(ctx.platform, tenant.id)
+    if (!owners.includes(wish.ownerEmail)) {
+      throw new AppError('TENANT.DIFFERS', tenant.slug, 'owner', owners.join(', '), wish.ownerEmail)
+    }
   }
   if (wish.server !== undefined) {
     const server = await getServerById(ctx.platform, tenant.serverId)

@@ -151,3 +151,9 @@ export async function listPlaces(
     ]),
   )
 }
+
+export const listOwnerEmails = (db: PlatformDb, tenantId: string): Promise<string[]> =>
+  db('tenant_users')
+    .join('users', 'users.id', 'tenant_users.user_id')
+    .where({ tenant_id: tenantId, role: 'owner' })
+    .pluck('users.email')

@@ -82,7 +82,7 @@ test('a template of another list of migrations is made anew', async ({
   await provisioner.run(`update ${template}.template_script set fingerprint = repeat('0', 64)`)
   await provisioner.run(`create table ${template}.left_over (id int primary key)`)
 
-  await ensureTemplate(ctx, await getServerByName(ctx.platform, 'primary'))
+  await ensureTemplate(ctx, ctx.platform, await getServerByName(ctx.platform, 'primary'))
 
   const left = await provisioner.rows(
     'select 1 from information_schema.tables where table_schema = ? and table_name = ?',

@@ -7,6 +7,7 @@ import {
   pendingTenantMigrations,
   replaySql,
 } from '../../fleet/template.js'
+import { endLeftOverSessions } from '../end-left-over-sessions.js'
 import type { Job, Stage } from '../stage.js'
 import { createDatabase } from './02-create-isolated-database.js'
 
@@ -26,6 +27,7 @@ export const runTenantMigrations: Stage = {
       job.cutShort.has(runTenantMigrations.name) ||
       !(await isEmptyDatabase(provisioner, tenant.database))
     ) {
+      await endLeftOverSessions(job)
       lease.assertHeld()
       await startOver(job)
     }

@@ -1,0 +1,126 @@
+import { z } from 'zod'
+import type { TenantDb } from '../db/connect.js'
+import { AppError } from '../errors.js'
+import { insertOutbox } from '../events/outbox-store.js'
+import { newId } from '../ids.js'
+import { parse } from '../parse.js'
+import type { TenantScope } from '../tenants/scope.js'
+import { type Activation, fingerprintOf } from './activation.js'
+import { findActiveActivation, insertActivation } from './activation-store.js'
+import { findEntitlementValue } from './entitlement-store.js'
+import { inIdempotentTransaction } from './idempotency.js'
+import { isWellFormedLicenseKey, judge, type License } from './license.js'
+import { addSeats, lockLicense } from './license-store.js'
+import { metadataSchema } from './metadata.js'
+import { takeFromLimit } from './usage-counter-store.js'
+
+/** The entitlement that says how many instances may use a license at a time. */
+export const SEATS = 'activations.max'
+
+const identifier = (max: number) =>
+  z
+    .string('must be text')
+    .min(1, 'must not be empty')
+    .max(max, `must be at most ${max} characters`)
+    // MySQL takes no half of a surrogate pair, and control characters have no place in a name
+    .refine((text) => !/[\p{Cc}\p{Cs}]/u.test(text), 'must be text without control characters')
+
+export const ActivateLicenseInput = z
+  .strictObject({
+    license_key: z.string('must be text').max(64, 'must be at most 64 characters'),
+    instance_id: identifier(190).optional(),
+    /** Another published name of `instance_id`. */
+    fingerprint: identifier(190).optional(),
+    device_fingerprint: identifier(190).optional(),
+    metadata: metadataSchema.optional(),
+  })
+  .refine(
+    ({ instance_id, fingerprint }) => instance_id !== undefined || fingerprint !== undefined,
+    {
+      path: ['instance_id'],
+      message: 'is required',
+    },
+  )
+
+export type ActivationOutcome = {
+  /** Whether this call took the seat, rather than found it taken by the same instance. */
+  readonly created: boolean
+  readonly activation: Activation
+}
+
+/**
+ * Takes a seat of a license for an instance. An instance that holds one keeps it, however many ask at
+ * once and also when the license is full; of many instances at the last seat one gets it.
+ *
+ * @throws LICENSE.NOT_FOUND, LICENSE.REVOKED, ACTIVATION.INVALID, ACTIVATION.LIMIT_EXCEEDED with
+ *   `details`: current and limit; ENTITLEMENTS.LIMIT_EXCEEDED where the plan's total is reached
+ */
+export async function activateLicense(scope: TenantScope, input: unknown, idempotencyKey?: string) {
+  const wish = parse(ActivateLicenseInput, input)
+  const instanceId = wish.instance_id ?? wish.fingerprint ?? ''
+  if (!isWellFormedLicenseKey(wish.license_key)) throw new AppError('LICENSE.NOT_FOUND')
+  return inIdempotentTransaction(
+    scope,
+    { operation: 'activations.create', key: idempotencyKey, request: wish },
+    async (transaction) => {
+      const at = scope.now()
+      const locked = await lockLicense(transaction, wish.license_key)
+      if (!locked) throw new AppError('LICENSE.NOT_FOUND')
+      const { license, seatsTaken } = locked
+      assertActivatable(license, at)
+      const held = await findActiveActivation(transaction, license.id, instanceId)
+      if (held) return { created: false, activation: held }
+      const limit = await seatLimit(transaction, license)
+      if (limit !== undefined && seatsTaken >= limit) {
+        throw new AppError('ACTIVATION.LIMIT_EXCEEDED', limit).with({ current: seatsTaken, limit })
+      }
+      const activation: Activation = {
+        id: newId(),
+        licenseId: license.id,
+        instanceId,
+        deviceFingerprint: wish.device_fingerprint ?? fingerprintOf(instanceId),
+        status: 'active',
+        metadata: wish.metadata ?? {},
+        activatedAt: at,
+        revokedAt: undefined,
+        createdAt: at,
+      }
+      await takeFromLimit(transaction, 'activations.total', 1, at)
+      await insertActivation(transaction, activation)
+      await addSeats(transaction, license.id, 1)
+      await insertOutbox(transaction, {
+        occurredAt: at,
+        actor: scope.actor,
+        requestId: scope.requestId,
+        action: 'activation.created',
+        objectType: 'activation',
+        objectId: activation.id,
+        changes: { after: { license_id: license.id, instance_id: instanceId } },
+      })
+      return { created: true, activation }
+    },
+  )
+}
+
+const WHY_NOT = {
+  SUSPENDED: 'it is suspended',
+  EXPIRED: 'it has expired',
+  NOT_YET_VALID: 'it is not valid yet',
+} as const
+
+function assertActivatable(license: License, at: Date): void {
+  const { valid, code } = judge(license, at)
+  if (code === 'REVOKED') throw new AppError('LICENSE.REVOKED')
+  if (!valid)
+    throw new AppError('ACTIVATION.INVALID', WHY_NOT[code as keyof typeof WHY_NOT]).with({
+      reason: code,
+    })
+}
+
+/** What the license grants, else what the tenant does; undefined is unlimited. */
+async function seatLimit(transaction: TenantDb, license: License): Promise<number | undefined> {
+  const own = license.entitlements[SEATS]
+  if (typeof own === 'number') return own
+  const granted = await findEntitlementValue(transaction, SEATS)
+  return typeof granted === 'number' ? granted : undefined
+}

@@ -1,0 +1,161 @@
+import { createHash } from 'node:crypto'
+import { addMilliseconds } from '../clock.js'
+import type { TenantDb } from '../db/connect.js'
+import { affectedBy, rowsOf } from '../db/statements.js'
+import { inTransaction } from '../db/transaction.js'
+import { isFailure } from '../driver-failure.js'
+import { AppError } from '../errors.js'
+import { fromJsonColumn } from '../parse.js'
+import type { TenantScope } from '../tenants/scope.js'
+
+const KEPT_MS = 86_400_000
+/** How long a request that said nothing more is taken to be at work. */
+const IN_PROGRESS_MS = 60_000
+const PURGE_CHANCE = 0.05
+const PURGED_AT_A_TIME = 100
+
+export type IdempotentRequest = {
+  /** Keys of one operation say nothing about another's. */
+  readonly operation: string
+  /** Absent: the request is not idempotent, and nothing is kept. */
+  readonly key: string | undefined
+  readonly request: unknown
+}
+
+export type IdempotentResult<T> = { readonly result: T; readonly replayed: boolean }
+
+/**
+ * Runs `work` in a transaction of the tenant's database; what it answers is kept there for 24 hours in
+ * the same transaction, and a repeat of the request gets it back. A failure is not kept: the same key
+ * may be tried again.
+ *
+ * @throws VALIDATION.IDEMPOTENCY_IN_PROGRESS while the first is at work,
+ *   VALIDATION.IDEMPOTENCY_MISMATCH where the key was used for another request
+ */
+export async function inIdempotentTransaction<T>(
+  scope: TenantScope,
+  { operation, key, request }: IdempotentRequest,
+  work: (transaction: TenantDb) => Promise<T>,
+): Promise<IdempotentResult<T>> {
+  const { db } = scope
+  if (key === undefined) return { result: await inTransaction(db, work), replayed: false }
+  const scopeKey = `${operation}/${key}`
+  const hash = requestHash(request)
+  const kept = await claim<T>(db, scopeKey, hash, scope.now())
+  if (kept) return { result: kept.result, replayed: true }
+  try {
+    const result = await inTransaction(db, async (transaction) => {
+      const answer = await work(transaction)
+      await complete(transaction, scopeKey, answer, scope.now())
+      return answer
+    })
+    await purge(db, scope.now())
+    return { result, replayed: false }
+  } catch (error) {
+    // after a lost connection the answer may be kept already: then the row must stay
+    if (!isFailure(error, 'connection lost')) await release(db, scopeKey)
+    throw error
+  }
+}
+
+/** Of the same values, whatever their order. */
+export const requestHash = (request: unknown): Buffer =>
+  createHash('sha256')
+    .update(JSON.stringify(sorted(request)))
+    .digest()
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([one], [other]) => (one < other ? -1 : 1))
+      .map(([name, own]) => [name, sorted(own)]),
+  )
+}
+
+type Row = { request_hash: Buffer; status: string; response_body: unknown; expires_at: Date }
+
+/** Takes the key for this request, or answers what an earlier one left. The unique index decides. */
+async function claim<T>(
+  db: TenantDb,
+  scopeKey: string,
+  hash: Buffer,
+  now: Date,
+): Promise<{ result: T } | undefined> {
+  const expiresAt = addMilliseconds(now, IN_PROGRESS_MS)
+  try {
+    await affectedBy(
+      db,
+      "insert into idempotency_keys (scope_key, request_hash, status, created_at, expires_at) values (?, ?, 'in_progress', ?, ?)",
+      [scopeKey, hash, now, expiresAt],
+    )
+    return undefined
+  } catch (error) {
+    if (!isFailure(error, 'duplicate')) throw error
+  }
+  const [row] = await rowsOf<Row>(
+    db,
+    'select request_hash, status, response_body, expires_at from idempotency_keys where scope_key = ?',
+    [scopeKey],
+  )
+  if (!row) throw new AppError('VALIDATION.IDEMPOTENCY_IN_PROGRESS')
+  if (row.expires_at <= now) {
+    const taken = await affectedBy(
+      db,
+      "update idempotency_keys set request_hash = ?, status = 'in_progress', response_body = null, created_at = ?, expires_at = ? where scope_key = ? and expires_at = ?",
+      [hash, now, expiresAt, scopeKey, row.expires_at],
+    )
+    if (taken === 1) return undefined
+    throw new AppError('VALIDATION.IDEMPOTENCY_IN_PROGRESS')
+  }
+  if (!row.request_hash.equals(hash)) throw new AppError('VALIDATION.IDEMPOTENCY_MISMATCH')
+  if (row.status !== 'done') throw new AppError('VALIDATION.IDEMPOTENCY_IN_PROGRESS')
+  return { result: revive<T>(row.response_body) }
+}
+
+async function complete(
+  transaction: TenantDb,
+  scopeKey: string,
+  result: unknown,
+  now: Date,
+): Promise<void> {
+  await affectedBy(
+    transaction,
+    "update idempotency_keys set status = 'done', response_body = ?, expires_at = ? where scope_key = ?",
+    [JSON.stringify(result, keepDates), addMilliseconds(now, KEPT_MS), scopeKey],
+  )
+}
+
+async function release(db: TenantDb, scopeKey: string): Promise<void> {
+  await affectedBy(
+    db,
+    "delete from idempotency_keys where scope_key = ? and status = 'in_progress'",
+    [scopeKey],
+  ).catch(() => {})
+}
+
+/** Old answers go a few at a time, now and then, so that the table stays small without a janitor. */
+async function purge(db: TenantDb, now: Date): Promise<void> {
+  if (Math.random() > PURGE_CHANCE) return
+  await affectedBy(
+    db,
+    `delete from idempotency_keys where expires_at < ? limit ${PURGED_AT_A_TIME}`,
+    [now],
+  ).catch(() => {})
+}
+
+/** Dates go through JSON as themselves, so that a replay is made of the same values as the first answer. */
+function keepDates(this: unknown, name: string, value: unknown): unknown {
+  const own = (this as Record<string, unknown>)[name]
+  return own instanceof Date ? { $date: own.toISOString() } : value
+}
+
+const revive = <T>(column: unknown): T =>
+  JSON.parse(
+    typeof column === 'string' ? column : JSON.stringify(fromJsonColumn(column)),
+    (_, value) =>
+      typeof value === 'object' && value !== null && typeof value.$date === 'string'
+        ? new Date(value.$date)
+        : value,
+  ) as T
