@@ -61,6 +61,24 @@ export class Lease {
   }
 
   /**
+   * Asks the database, whose clock did not sleep when ours did. For before what cannot be undone and
+   * no transaction covers.
+   *
+   * @throws LEASE.LOST
+   */
+  async confirm(): Promise<void> {
+    this.assertHeld()
+    const rows = await rowsOf(
+      this.#db,
+      'select 1 from leases where name = ? and generation = ? and holder = ? and expires_at > utc_timestamp(6)',
+      [this.name, this.generation, this.#terms.holder.name],
+    )
+    if (rows.length === 1) return
+    this.#lost = true
+    throw new AppError('LEASE.LOST', this.name)
+  }
+
+  /**
    * Holds off a takeover until the transaction ends, and fails where it has happened.
    *
    * @throws LEASE.LOST

@@ -118,8 +118,8 @@ export function replaySql(script: SchemaScript, database: string): string {
   ].join(';\n')
 }
 
-/** The same by the migrations one after another, for a server without a template. */
-export async function migrateFromNothing(
+/** The same by the migrations one after another: for a server without a template, or a schema that lacks a few. */
+export async function applyPendingMigrations(
   provisioner: Provisioner,
   database: string,
 ): Promise<void> {

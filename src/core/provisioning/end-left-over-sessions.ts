@@ -12,9 +12,11 @@ const GIVE_UP_MS = 15_000
  * Makes sure that nothing which a dead process sent is still being done in the tenant's database: the
  * server goes on with a statement, and with those after it in the same text, when its client is gone.
  *
- * @throws LEASE.HELD where a session does not end
+ * @throws LEASE.LOST; LEASE.HELD where a session does not end
  */
-export async function endLeftOverSessions({ provisioner, tenant }: Job): Promise<void> {
+export async function endLeftOverSessions({ provisioner, tenant, lease }: Job): Promise<void> {
+  // a process that slept past its lease would end those of its successor
+  await lease.confirm()
   const giveUpAt = performance.now() + GIVE_UP_MS
   for (let quiet = 0; quiet < QUIET_LOOKS; ) {
     const sessions = await provisioner.rows<{ id: number }>(

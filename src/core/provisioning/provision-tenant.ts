@@ -15,7 +15,6 @@ import { type Report, runStages } from './pipeline.js'
 import { registerTenant } from './register-tenant.js'
 import type { Job } from './stage.js'
 import { listStageRecords, type StageRecord } from './stage-store.js'
-import { generateApiKey } from './stages/09-generate-api-key.js'
 import { stages } from './stages/index.js'
 
 export const ProvisionTenantInput = z.strictObject({
@@ -86,10 +85,10 @@ export async function provisionTenant(
   const plan = await getPlanById(ctx.platform, registered.planId)
   await assertSameWish(ctx, wish, registered, plan)
 
-  if (await isFinished(ctx, registered)) {
+  const leaveAsItIs = async (tenant: Tenant): Promise<Provisioned> => {
     const unchanged = {
       outcome: 'unchanged',
-      tenant: registered,
+      tenant,
       plan,
       apiKey: undefined,
       durationMs: elapsed(),
@@ -97,30 +96,18 @@ export async function provisionTenant(
     await options.deliver(unchanged)
     return unchanged
   }
+
+  if (await isFinished(ctx, registered)) return leaveAsItIs(registered)
   return withLease(ctx.platform, `tenant/${registered.id}`, ctx.lease, async (lease) => {
     // as it is now that nobody else works on it
     const tenant = await getTenant(ctx.platform, wish.slug)
     const job = await openJob(ctx, tenant, plan, lease)
-    if (tenant.status === 'active') {
-      if (await isFinished(ctx, tenant)) {
-        const unchanged = {
-          outcome: 'unchanged',
-          tenant,
-          plan,
-          apiKey: undefined,
-          durationMs: elapsed(),
-        } as const
-        await options.deliver(unchanged)
-        return unchanged
-      }
-      // open, but its key was never shown: the run before was cut off at the very end
-      await generateApiKey.run(job)
-    } else {
-      if (tenant.status === 'failed') {
-        await setTenantStatus(ctx.platform, tenant.id, ['failed'], 'provisioning', ctx.now())
-      }
-      await runStages(job, stages, options.report ?? (() => {}), options.signal)
+    if (await isFinished(ctx, tenant)) return leaveAsItIs(tenant)
+    if (tenant.status === 'failed') {
+      await setTenantStatus(ctx.platform, tenant.id, ['failed'], 'provisioning', ctx.now())
     }
+    // also where it is open: the run before may have been cut off before its key was shown
+    await runStages(job, stages, options.report ?? (() => {}), options.signal)
     const provisioned: Provisioned = {
       outcome: known ? 'resumed' : 'provisioned',
       tenant: await getTenant(ctx.platform, wish.slug),
@@ -156,6 +143,7 @@ async function openJob(ctx: Context, tenant: Tenant, plan: Plan, lease: Lease): 
     plan,
     lease,
     cutShort: new Set(records.filter(wasCutShort).map(({ stage }) => stage)),
+    finished: new Set(records.filter(({ status }) => status === 'done').map(({ stage }) => stage)),
     bootstrapKey: undefined,
   }
 }

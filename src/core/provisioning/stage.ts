@@ -14,6 +14,8 @@ export type Job = {
   readonly lease: Lease
   /** Stages that an earlier run began and was cut off in: what they made may be there by half. */
   readonly cutShort: ReadonlySet<string>
+  /** Stages that were written down as done when this run began. */
+  readonly finished: ReadonlySet<string>
   /** The bootstrap key of this run, in memory alone until it is shown. */
   bootstrapKey: MintedApiKey | undefined
 }

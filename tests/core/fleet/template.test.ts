@@ -4,9 +4,9 @@ import type { Provisioner } from '../../../src/core/db/provisioner.js'
 import { quoteName } from '../../../src/core/db/sql.js'
 import { ownerTableSql } from '../../../src/core/fleet/ownership.js'
 import {
+  applyPendingMigrations,
   ensureTemplate,
   findSchemaScript,
-  migrateFromNothing,
   replaySql,
 } from '../../../src/core/fleet/template.js'
 import { getServerByName } from '../../../src/core/servers/database-server-store.js'
@@ -43,7 +43,7 @@ test('the schema that the template gives is the schema that the migrations give'
     provisioner.run(replaySql(script, `${prefix}a`)),
   )
   const migrated = await made(provisioner, `${prefix}b`, () =>
-    migrateFromNothing(provisioner, `${prefix}b`),
+    applyPendingMigrations(provisioner, `${prefix}b`),
   )
 
   expect(replayed).toEqual(migrated)

@@ -2,8 +2,8 @@ import { quoteName } from '../../db/sql.js'
 import { AppError } from '../../errors.js'
 import { isEmptyDatabase, ownerOf } from '../../fleet/ownership.js'
 import {
+  applyPendingMigrations,
   findSchemaScript,
-  migrateFromNothing,
   pendingTenantMigrations,
   replaySql,
 } from '../../fleet/template.js'
@@ -23,23 +23,26 @@ export const runTenantMigrations: Stage = {
     if ((await ownerOf(provisioner, tenant.database)) !== tenant.id) {
       throw new AppError('PROVISIONING.DATABASE_TAKEN', tenant.database)
     }
-    if (
-      job.cutShort.has(runTenantMigrations.name) ||
-      !(await isEmptyDatabase(provisioner, tenant.database))
-    ) {
-      await endLeftOverSessions(job)
-      lease.assertHeld()
+    if (!(await isEmptyDatabase(provisioner, tenant.database))) {
+      if (job.finished.has(runTenantMigrations.name) || tenant.status === 'active') {
+        // a whole schema, which a newer version of ours has migrations for: it may hold data
+        await applyPendingMigrations(provisioner, tenant.database)
+        return
+      }
       await startOver(job)
     }
+    await lease.confirm()
     const script = await findSchemaScript(ctx, provisioner)
     if (script) await provisioner.run(replaySql(script, tenant.database))
-    else await migrateFromNothing(provisioner, tenant.database)
+    else await applyPendingMigrations(provisioner, tenant.database)
   },
 }
 
 /** A schema cut off half-way holds nobody's data yet: no later stage has run, and the tenant was never open. */
 async function startOver(job: Job): Promise<void> {
-  const { provisioner, tenant } = job
+  const { provisioner, tenant, lease } = job
+  await endLeftOverSessions(job)
+  await lease.confirm()
   await provisioner.run(`drop database ${quoteName(tenant.database)}`)
   await createDatabase(job)
 }
