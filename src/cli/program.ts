@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { version } from '../core/version.js'
 import { createGroup } from './command.js'
 import { config } from './commands/config.js'
 import { devDemo } from './commands/dev/demo.js'
@@ -17,7 +18,6 @@ import { tenantReinstate } from './commands/tenant/reinstate.js'
 import { tenantShow } from './commands/tenant/show.js'
 import { tenantSuspend } from './commands/tenant/suspend.js'
 import type { Runtime } from './runtime.js'
-import { version } from './version.js'
 
 /** All that validonx can do, on one screen. A factory: commander keeps what it has parsed. */
 export function createProgram(runtime: Runtime): Command {

@@ -136,6 +136,30 @@ export const settings = {
     schema: count(8080, 0, 65535),
     flag: '--port',
   },
+  apiRateLimitRequests: {
+    variable: 'VALIDONX_API_RATE_LIMIT_REQUESTS',
+    about: 'Requests that one API key may make in a period',
+    schema: count(1000, 1, 1_000_000_000),
+  },
+  apiRateLimitPeriod: {
+    variable: 'VALIDONX_API_RATE_LIMIT_PERIOD',
+    about: 'Seconds of that period',
+    schema: count(3600, 1, 2_678_400),
+  },
+  redisUrl: {
+    variable: 'VALIDONX_REDIS_URL',
+    about: 'Redis for counting requests across processes; without it each counts for itself',
+    schema: z
+      .string()
+      .regex(/^rediss?:\/\/\S+$/, 'must look like redis://host:port')
+      .optional(),
+    secret: true,
+  },
+  trustedHops: {
+    variable: 'VALIDONX_TRUSTED_HOPS',
+    about: 'Proxies of yours in front of "serve": so many entries of X-Forwarded-For are believed',
+    schema: count(0, 0, 10),
+  },
   connections: {
     variable: 'VALIDONX_CONNECTIONS',
     about: 'Most connections to tenant databases, per database server, of one process',

@@ -1,15 +1,21 @@
 import { Hono } from 'hono'
 import { KeyStandings } from '../core/access/key-standings.js'
+import { LastUsed } from '../core/access/last-used.js'
+import { RateLimits } from '../core/access/rate-limits.js'
 import type { Context } from '../core/context.js'
 import { AppError, asAppError } from '../core/errors.js'
+import { UsageWriter } from '../core/licensing/usage-writer.js'
 import { allowedMethods } from './allowed-methods.js'
 import type { ServerEnv } from './env.js'
 import { failure } from './envelope.js'
+import { integrationOperations } from './integration/operations.js'
 import { acceptJson, limitBody } from './middleware/accept-json.js'
 import { enterByApiKey } from './middleware/enter-by-api-key.js'
+import { refuseDuplicateHeaders } from './middleware/refuse-duplicate-headers.js'
 import { requestId } from './middleware/request-id.js'
+import { mount } from './operation.js'
+import { docs } from './routes/docs.js'
 import { health, type Readiness } from './routes/health.js'
-import { licenses } from './routes/licenses.js'
 
 /** Seconds after which a caller may try again what this process could not take on. */
 const RETRY_AFTER_SECONDS = 1
@@ -17,33 +23,44 @@ const RETRY_AFTER_SECONDS = 1
 /** The published base carries `/api`; the canonical one does not. Both have the same handlers. */
 const BASES = ['/v1', '/api/v1'] as const
 
-export type App = Disposable & Pick<Hono<ServerEnv>, 'fetch' | 'request' | 'routes'>
+/** Disposing of it writes down what it still holds in memory. */
+export type App = AsyncDisposable & Pick<Hono<ServerEnv>, 'fetch' | 'request' | 'routes'>
 
 /** The whole HTTP surface, without a port: tests call `createApp(ctx).request(...)`. */
 export function createApp(ctx: Context, readiness: Readiness): App {
   const standings = new KeyStandings(ctx.platform)
+  const lastUsed = new LastUsed(ctx.platform, ctx.tenantDatabases, ctx.log)
+  const limits = createRateLimits(ctx)
+  const operations = integrationOperations(lastUsed, new UsageWriter(ctx.tenantDatabases))
   const app = new Hono<ServerEnv>()
-    .use(requestId())
+    .use(requestId(), refuseDuplicateHeaders())
     .onError((thrown, c) => {
       const fault = asAppError(thrown)
       const error = forCallers(fault)
-      if (error.status >= 500)
+      if (error.status >= 500) {
         ctx.log.error(fault.message, {
           request_id: c.var.requestId,
           code: fault.code,
           error: thrown,
         })
+      }
       if (error.status === 503) c.header('Retry-After', String(RETRY_AFTER_SECONDS))
       if (error.code === 'REQUEST.METHOD_NOT_ALLOWED')
         c.header('Allow', String(error.details.allowed))
       return c.json(failure(error, c.var.requestId), error.status as 500)
     })
     .route('/', health(readiness))
+    .route('/', docs(operations))
 
   for (const base of BASES) {
     // default-deny: everything under a base is behind its guard, also what does not exist
-    app.use(`${base}/integration/*`, enterByApiKey(ctx, standings), limitBody(), acceptJson())
-    app.route(`${base}/integration/licenses`, licenses())
+    app.use(
+      `${base}/integration/*`,
+      enterByApiKey(ctx, standings, limits, lastUsed),
+      limitBody(),
+      acceptJson(),
+    )
+    mount(app, `${base}/integration`, operations)
   }
 
   app.notFound((c) => {
@@ -53,8 +70,26 @@ export function createApp(ctx: Context, readiness: Readiness): App {
       allowed: allowed.join(', '),
     })
   })
-  return Object.assign(app, { [Symbol.dispose]: () => standings[Symbol.dispose]() })
+  return Object.assign(app, {
+    async [Symbol.asyncDispose]() {
+      standings[Symbol.dispose]()
+      await lastUsed[Symbol.asyncDispose]()
+      limits[Symbol.dispose]()
+    },
+  })
 }
+
+/** The counters of one platform, wherever they are kept: `validonx ratelimit` reads the same. */
+export const createRateLimits = (ctx: Pick<Context, 'config' | 'log'>): RateLimits =>
+  new RateLimits({
+    defaults: {
+      requests: ctx.config.apiRateLimitRequests,
+      periodSeconds: ctx.config.apiRateLimitPeriod,
+    },
+    redisUrl: ctx.config.redisUrl,
+    prefix: ctx.config.platformDatabase,
+    log: ctx.log,
+  })
 
 /** Faults of the installation name servers, logins and paths: those are for the log alone. */
 function forCallers(fault: AppError): AppError {

@@ -71,7 +71,7 @@ export async function listen(ctx: Context): Promise<Listening> {
       await sleep(drainDelay * 1000)
       const clean = await closeWithin(server, stopTimeout * 1000)
       unwatch()
-      app[Symbol.dispose]()
+      await app[Symbol.asyncDispose]()
       return clean
     },
   }

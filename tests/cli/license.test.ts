@@ -41,7 +41,7 @@ test('license issue, list and show work together', async ({ cli, tenant }) => {
     entitlements: { 'features.export': true, 'activations.max': 5, edition: 'gold' },
   })
   expect(JSON.parse(listed.out)).toEqual(license)
-  expect(shown.out).toContain('features.export=true, activations.max=5, edition=gold')
+  expect(shown.out).toContain('activations.max=5, edition=gold, features.export=true')
 })
 
 test.for([

@@ -87,7 +87,7 @@ export const test = base
   .extend('app', { scope: 'file' }, async ({ ctx }, { onCleanup }) => {
     const readiness = createReadiness(ctx.platform)
     const app = createApp(ctx, readiness.ask)
-    onCleanup(() => app[Symbol.dispose]())
+    onCleanup(() => app[Symbol.asyncDispose]())
     return app
   })
   .extend(

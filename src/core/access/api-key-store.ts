@@ -1,7 +1,8 @@
 import type { PlatformDb } from '../db/connect.js'
-import { rowsOf } from '../db/statements.js'
+import { affectedBy, rowsOf } from '../db/statements.js'
+import { fromJsonColumn } from '../parse.js'
 import type { TenantStatus } from '../tenants/tenant.js'
-import type { ApiKey } from './api-key.js'
+import type { ApiKey, ApiKeyScope } from './api-key.js'
 
 type Row = {
   id: string
@@ -10,6 +11,8 @@ type Row = {
   prefix: string
   last_four: string
   is_bootstrap: number
+  scopes: unknown
+  replaces_id: string | null
   delivered_at: Date | null
   last_used_at: Date | null
   expires_at: Date | null
@@ -25,6 +28,8 @@ const COLUMNS = [
   'prefix',
   'last_four',
   'is_bootstrap',
+  'scopes',
+  'replaces_id',
   'delivered_at',
   'last_used_at',
   'expires_at',
@@ -39,6 +44,8 @@ const toApiKey = (row: Row): ApiKey => ({
   prefix: row.prefix,
   lastFour: row.last_four,
   isBootstrap: row.is_bootstrap === 1,
+  scopes: row.scopes === null ? undefined : fromJsonColumn<ApiKeyScope[]>(row.scopes),
+  replacesId: row.replaces_id ?? undefined,
   deliveredAt: row.delivered_at ?? undefined,
   lastUsedAt: row.last_used_at ?? undefined,
   expiresAt: row.expires_at ?? undefined,
@@ -54,7 +61,14 @@ export async function listApiKeys(db: PlatformDb, tenantId: string): Promise<Api
   return (rows as Row[]).map(toApiKey)
 }
 
-export type StoredApiKey = ApiKey & { readonly hash: Buffer; readonly appKeyId: string }
+/** A limit of a key's own, instead of the configured one. */
+export type RateLimit = { readonly requests: number; readonly periodSeconds: number }
+
+export type StoredApiKey = ApiKey & {
+  readonly hash: Buffer
+  readonly appKeyId: string
+  readonly rateLimit: RateLimit | undefined
+}
 
 export async function insertApiKey(db: PlatformDb, key: StoredApiKey): Promise<void> {
   await db('api_keys').insert({
@@ -66,6 +80,10 @@ export async function insertApiKey(db: PlatformDb, key: StoredApiKey): Promise<v
     prefix: key.prefix,
     last_four: key.lastFour,
     is_bootstrap: key.isBootstrap,
+    scopes: key.scopes === undefined ? null : JSON.stringify(key.scopes),
+    replaces_id: key.replacesId ?? null,
+    rate_limit_requests: key.rateLimit?.requests ?? null,
+    rate_limit_period_seconds: key.rateLimit?.periodSeconds ?? null,
     delivered_at: key.deliveredAt ?? null,
     expires_at: key.expiresAt ?? null,
     created_at: key.createdAt,
@@ -133,8 +151,13 @@ export async function setApiKeyDelivered(db: PlatformDb, id: string, at: Date): 
 /** What decides whether a request may pass: the key's state and its tenant's, read together. */
 export type KeyStanding = {
   readonly keyId: string
+  readonly appKeyId: string
   readonly expiresAt: Date | undefined
   readonly revokedAt: Date | undefined
+  readonly scopes: readonly ApiKeyScope[] | undefined
+  readonly rateLimit: RateLimit | undefined
+  /** Requests that the tenant's plan allows in a calendar month; undefined is unlimited. */
+  readonly monthlyRequests: number | undefined
   readonly tenant: {
     readonly id: string
     readonly slug: string
@@ -149,8 +172,13 @@ export type KeyStanding = {
 type StandingRow = {
   hash: Buffer
   id: string
+  app_key_id: string
   expires_at: Date | null
   revoked_at: Date | null
+  scopes: unknown
+  rate_limit_requests: number | null
+  rate_limit_period_seconds: number | null
+  monthly_requests: unknown
   tenant_id: string
   slug: string
   status: TenantStatus
@@ -171,10 +199,14 @@ export async function findKeyStandings(
 ): Promise<Map<string, KeyStanding>> {
   const rows = await rowsOf<StandingRow>(
     db,
-    `select api_keys.hash, api_keys.id, api_keys.expires_at, api_keys.revoked_at, api_keys.tenant_id,
+    `select api_keys.hash, api_keys.id, api_keys.app_key_id, api_keys.expires_at, api_keys.revoked_at,
+        api_keys.scopes, api_keys.rate_limit_requests, api_keys.rate_limit_period_seconds, api_keys.tenant_id,
         tenants.slug, tenants.status, tenants.database_name, tenants.server_id,
-        tenants.credentials_key_id, tenants.credentials_generation
+        tenants.credentials_key_id, tenants.credentials_generation,
+        plan_entitlements.value as monthly_requests
       from api_keys join tenants on tenants.id = api_keys.tenant_id
+        left join plan_entitlements on plan_entitlements.plan_id = tenants.plan_id
+          and plan_entitlements.code = 'api_calls.monthly'
       where api_keys.hash in (${hashes.map(() => '?').join(', ')})`,
     hashes,
     timeoutMs,
@@ -184,6 +216,14 @@ export async function findKeyStandings(
       row.hash.toString('hex'),
       {
         keyId: row.id,
+        appKeyId: row.app_key_id,
+        scopes: row.scopes === null ? undefined : fromJsonColumn<ApiKeyScope[]>(row.scopes),
+        rateLimit:
+          row.rate_limit_requests === null || row.rate_limit_period_seconds === null
+            ? undefined
+            : { requests: row.rate_limit_requests, periodSeconds: row.rate_limit_period_seconds },
+        monthlyRequests:
+          row.monthly_requests === null ? undefined : fromJsonColumn<number>(row.monthly_requests),
         expiresAt: row.expires_at ?? undefined,
         revokedAt: row.revoked_at ?? undefined,
         tenant: {
@@ -197,5 +237,85 @@ export async function findKeyStandings(
         },
       },
     ]),
+  )
+}
+
+/** A tenant's live key by its id, its prefix as it is displayed, or its last four characters. */
+export async function lockLiveApiKeys(
+  db: PlatformDb,
+  tenantId: string,
+  at: Date,
+): Promise<ApiKey[]> {
+  const rows = await db<Row>('api_keys')
+    .select(...COLUMNS)
+    .where({ tenant_id: tenantId, revoked_at: null } as object)
+    .where((either) => either.whereNull('expires_at').orWhere('expires_at', '>', at))
+    .orderBy('id')
+    .forUpdate()
+  return (rows as Row[]).map(toApiKey)
+}
+
+export async function setApiKeyRevoked(db: PlatformDb, id: string, at: Date): Promise<void> {
+  await db('api_keys').where({ id, revoked_at: null }).update({ revoked_at: at, updated_at: at })
+}
+
+export async function setApiKeyExpiry(
+  db: PlatformDb,
+  id: string,
+  expiresAt: Date,
+  at: Date,
+): Promise<void> {
+  await db('api_keys').where({ id }).update({ expires_at: expiresAt, updated_at: at })
+}
+
+/** Limits of a key's own, for a successor to inherit. */
+export async function findRateLimit(db: PlatformDb, id: string): Promise<RateLimit | undefined> {
+  const row = await db('api_keys')
+    .first('rate_limit_requests', 'rate_limit_period_seconds')
+    .where({ id })
+  if (!row || row.rate_limit_requests === null) return undefined
+  return { requests: row.rate_limit_requests, periodSeconds: row.rate_limit_period_seconds }
+}
+
+/** How many live keys hang on each application key. */
+export async function countByAppKey(db: PlatformDb, at: Date): Promise<Map<string, number>> {
+  const rows = await rowsOf<{ app_key_id: string; count: number }>(
+    db,
+    'select app_key_id, count(*) as count from api_keys where revoked_at is null and (expires_at is null or expires_at > ?) group by app_key_id',
+    [at],
+  )
+  return new Map(rows.map((row) => [row.app_key_id, Number(row.count)]))
+}
+
+/** Moves a key to another application key. Its old hash must still stand, so that two do no harm. */
+export async function rehashApiKey(
+  db: PlatformDb,
+  {
+    id,
+    from,
+    to,
+    appKeyId,
+    at,
+  }: { id: string; from: Buffer; to: Buffer; appKeyId: string; at: Date },
+): Promise<void> {
+  await affectedBy(
+    db,
+    'update api_keys set hash = ?, app_key_id = ?, updated_at = ? where id = ? and hash = ?',
+    [to, appKeyId, at, id, from],
+  )
+}
+
+/** Writes down when keys were last used: those that were used later already are left. */
+export async function setLastUsed(
+  db: PlatformDb,
+  used: readonly (readonly [id: string, at: Date])[],
+): Promise<void> {
+  const rows = used.map((_, index) => (index === 0 ? 'select ? as id, ? as at' : 'select ?, ?'))
+  await affectedBy(
+    db,
+    `update api_keys join (${rows.join(' union all ')}) used on used.id = api_keys.id
+      set api_keys.last_used_at = used.at
+      where api_keys.last_used_at is null or api_keys.last_used_at < used.at`,
+    used.flat(),
   )
 }

@@ -6,6 +6,10 @@ const SECRET_LENGTH = 33
 const CHECKSUM_LENGTH = 6
 const FORM = /^vx_[0-9A-Za-z]{39}$/
 
+/** Groups of endpoints that a key may be limited to. */
+export const API_KEY_SCOPES = ['licenses', 'activations', 'entitlements', 'usage'] as const
+export type ApiKeyScope = (typeof API_KEY_SCOPES)[number]
+
 export type ApiKey = {
   readonly id: string
   readonly tenantId: string
@@ -14,6 +18,10 @@ export type ApiKey = {
   readonly prefix: string
   readonly lastFour: string
   readonly isBootstrap: boolean
+  /** What it may be used for; undefined is everything. */
+  readonly scopes: readonly ApiKeyScope[] | undefined
+  /** The key that this one took over from. */
+  readonly replacesId: string | undefined
   readonly deliveredAt: Date | undefined
   readonly lastUsedAt: Date | undefined
   readonly expiresAt: Date | undefined
@@ -50,3 +58,7 @@ function checksumOf(secret: string): string {
   }
   return text
 }
+
+/** Whether a key opens anything at an instant. */
+export const isLive = ({ expiresAt, revokedAt }: ApiKey, now: Date): boolean =>
+  revokedAt === undefined && (expiresAt === undefined || expiresAt > now)

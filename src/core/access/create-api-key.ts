@@ -2,17 +2,43 @@ import { z } from 'zod'
 import type { Context } from '../context.js'
 import type { PlatformDb } from '../db/connect.js'
 import { inTransaction } from '../db/transaction.js'
+import { AppError } from '../errors.js'
 import { insertAudit } from '../events/audit-store.js'
 import { newId } from '../ids.js'
-import { parse } from '../parse.js'
+import { instantSchema, parse } from '../parse.js'
 import { slugSchema } from '../tenants/tenant.js'
 import { getTenant } from '../tenants/tenant-store.js'
-import { type ApiKey, displayPartsOf, mintApiKey } from './api-key.js'
-import { insertApiKey, revokeApiKeysNamed } from './api-key-store.js'
+import {
+  API_KEY_SCOPES,
+  type ApiKey,
+  type ApiKeyScope,
+  displayPartsOf,
+  mintApiKey,
+} from './api-key.js'
+import { insertApiKey, type RateLimit, revokeApiKeysNamed } from './api-key-store.js'
+
+export const rateLimitSchema = z.strictObject({
+  requests: z
+    .number()
+    .int('must be a whole number')
+    .min(1, 'must be at least 1')
+    .max(1_000_000_000),
+  periodSeconds: z
+    .number()
+    .int('must be a whole number')
+    .min(1, 'must be at least 1')
+    .max(2_678_400),
+})
 
 export const CreateApiKeyInput = z.strictObject({
   slug: slugSchema,
   name: z.string().trim().min(1, 'must not be empty').max(120, 'must be at most 120 characters'),
+  scopes: z
+    .array(z.enum(API_KEY_SCOPES, `must be among ${API_KEY_SCOPES.join(', ')}`))
+    .min(1, 'must name at least one scope')
+    .optional(),
+  expiresAt: instantSchema.optional(),
+  rateLimit: rateLimitSchema.optional(),
   /** Revokes the tenant's live keys of the same name in the same transaction. */
   replaceNamesakes: z.boolean().default(false),
 })
@@ -22,34 +48,43 @@ export type MintedApiKey = { readonly key: ApiKey; readonly secret: string }
 
 /** @throws TENANT.NOT_FOUND */
 export async function createApiKey(ctx: Context, input: unknown): Promise<MintedApiKey> {
-  const { slug, name, replaceNamesakes } = parse(CreateApiKeyInput, input)
+  const { slug, replaceNamesakes, ...wish } = parse(CreateApiKeyInput, input)
+  if (wish.expiresAt && wish.expiresAt <= ctx.now()) {
+    throw new AppError('VALIDATION.FAILED').with({ expiresAt: ['must be in the future'] })
+  }
   const tenant = await getTenant(ctx.platform, slug)
   return inTransaction(ctx.platform, async (transaction) => {
     if (replaceNamesakes) {
       const at = ctx.now()
-      for (const id of await revokeApiKeysNamed(transaction, tenant.id, name, at)) {
+      for (const id of await revokeApiKeysNamed(transaction, tenant.id, wish.name, at)) {
         await recordRevocation(ctx, transaction, tenant.id, id, at)
       }
     }
     return addApiKey(ctx, transaction, {
+      ...wish,
       tenantId: tenant.id,
-      name,
       isBootstrap: false,
       deliveredAt: ctx.now(),
     })
   })
 }
 
+export type NewApiKey = {
+  readonly tenantId: string
+  readonly name: string
+  readonly isBootstrap: boolean
+  readonly deliveredAt?: Date | undefined
+  readonly scopes?: readonly ApiKeyScope[] | undefined
+  readonly expiresAt?: Date | undefined
+  readonly rateLimit?: RateLimit | undefined
+  readonly replacesId?: string | undefined
+}
+
 /** Mints a key and writes it with its audit row, in the caller's transaction. */
 export async function addApiKey(
   ctx: Context,
   transaction: PlatformDb,
-  of: {
-    readonly tenantId: string
-    readonly name: string
-    readonly isBootstrap: boolean
-    readonly deliveredAt?: Date
-  },
+  of: NewApiKey,
 ): Promise<MintedApiKey> {
   const secret = mintApiKey()
   const at = ctx.now()
@@ -59,9 +94,11 @@ export async function addApiKey(
     name: of.name,
     ...displayPartsOf(secret),
     isBootstrap: of.isBootstrap,
+    scopes: of.scopes,
+    replacesId: of.replacesId,
     deliveredAt: of.deliveredAt,
     lastUsedAt: undefined,
-    expiresAt: undefined,
+    expiresAt: of.expiresAt,
     revokedAt: undefined,
     createdAt: at,
   }
@@ -69,6 +106,7 @@ export async function addApiKey(
     ...key,
     hash: ctx.keyring.hashApiKey(secret),
     appKeyId: ctx.keyring.currentId,
+    rateLimit: of.rateLimit,
   })
   await insertAudit(transaction, {
     occurredAt: at,

@@ -48,6 +48,9 @@ type Slot = {
   closed: boolean
 }
 
+/** How long a server may take to end the session of a connection that was cut. */
+const SESSION_END_MS = 100
+
 /**
  * The connections of this process to one database server, for all tenants together: never more than
  * the limit, each bound to one tenant at a time. An idle one stays bound, and is re-bound to another
@@ -269,9 +272,17 @@ export class ConnectionBudget {
     if (own.length === 0) this.#idleByTenant.delete(tenantId)
   }
 
+  /** Ends a connection. Its place is free once the server has had time to see that, and end the session too. */
   #drop(slot: Slot): void {
-    this.#forget(slot)
+    this.#wake(slot)
+    if (!slot.connection || this.#closed) this.#slots.delete(slot)
+    else setTimeout(() => this.#free(slot), SESSION_END_MS).unref()
     if (slot.connection) cutConnection(slot.connection)
+  }
+
+  #free(slot: Slot): void {
+    this.#slots.delete(slot)
+    this.#serveLine()
   }
 
   #forget(slot: Slot): void {

@@ -69,3 +69,39 @@ export function judge(license: Judged, now: Date): Verdict {
   }
   return { valid: false, code: 'EXPIRED', status: 'expired' }
 }
+
+/** One question that was asked of a license, and what it was compared with. */
+export type Check = {
+  readonly check: 'status' | 'starts_at' | 'expires_at' | 'grace_period'
+  readonly passed: boolean
+  readonly value: string | number | null
+  readonly compared_with: string | null
+}
+
+/** Every question of `judge`, each asked by itself, in its order: also those that the first refusal made needless. */
+export function explain({ status, startsAt, expiresAt, graceDays }: Judged, now: Date): Check[] {
+  const time = now.toISOString()
+  const isBeforeExpiry = !expiresAt || now < expiresAt
+  const graceEndsAt = expiresAt && new Date(expiresAt.getTime() + graceDays * DAY_MS)
+  return [
+    { check: 'status', passed: status === 'active', value: status, compared_with: 'active' },
+    {
+      check: 'starts_at',
+      passed: !startsAt || now >= startsAt,
+      value: startsAt?.toISOString() ?? null,
+      compared_with: time,
+    },
+    {
+      check: 'expires_at',
+      passed: isBeforeExpiry,
+      value: expiresAt?.toISOString() ?? null,
+      compared_with: time,
+    },
+    {
+      check: 'grace_period',
+      passed: isBeforeExpiry || (graceEndsAt !== undefined && now < graceEndsAt),
+      value: graceDays,
+      compared_with: graceEndsAt?.toISOString() ?? null,
+    },
+  ]
+}

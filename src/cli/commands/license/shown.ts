@@ -39,6 +39,7 @@ export const licenseFields = (
   [
     'entitlements',
     Object.entries(license.entitlements)
+      .sort(([one], [other]) => (one < other ? -1 : 1))
       .map(([code, value]) => `${code}=${String(value)}`)
       .join(', '),
   ],

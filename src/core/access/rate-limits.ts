@@ -1,0 +1,185 @@
+import { Redis } from 'ioredis'
+import {
+  type RateLimiterAbstract,
+  RateLimiterMemory,
+  RateLimiterRedis,
+  RateLimiterRes,
+} from 'rate-limiter-flexible'
+import { monthOf } from '../billing/plan.js'
+import type { Log } from '../log.js'
+import type { KeyStanding, RateLimit } from './api-key-store.js'
+
+/** How the requests of one key, tenant or address stand in their window. */
+export type LimitState = {
+  readonly scope: 'api_key' | 'tenant' | 'address'
+  readonly limit: number
+  readonly remaining: number
+  readonly periodSeconds: number
+  /** When the window ends, in unix seconds. */
+  readonly resetAt: number
+  readonly exceeded: boolean
+}
+
+/** Failed attempts that an address has before it must wait. */
+export const ATTEMPTS: RateLimit = { requests: 60, periodSeconds: 60 }
+
+/**
+ * Counts requests in fixed windows: in memory for one process, in Redis for many, where the count is
+ * exact across them. While Redis is away each process counts for itself, with the same limits, and
+ * lets requests through within them.
+ */
+export class RateLimits {
+  readonly #redis: Redis | undefined
+  readonly #defaults: RateLimit
+  readonly #limiters = new Map<string, RateLimiterAbstract>()
+  /** Addresses that must wait, until when (unix milliseconds): asked before anything is looked up. */
+  readonly #waiting = new Map<string, number>()
+
+  constructor(options: {
+    readonly defaults: RateLimit
+    readonly redisUrl: string | undefined
+    readonly prefix: string
+    readonly log: Log
+  }) {
+    this.#defaults = options.defaults
+    this.#prefix = options.prefix
+    if (options.redisUrl === undefined) return
+    this.#redis = new Redis(options.redisUrl, {
+      // a request must not wait for Redis to come back
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 1,
+      connectTimeout: 1_000,
+      commandTimeout: 1_000,
+      retryStrategy: (times) => Math.min(times * 50, 1_000),
+    })
+    let isAway = false
+    this.#redis.on('error', () => {
+      if (!isAway) options.log.warn('Redis is away: each process counts requests for itself')
+      isAway = true
+    })
+    this.#redis.on('ready', () => {
+      if (isAway) options.log.info('Redis is back')
+      isAway = false
+    })
+  }
+
+  readonly #prefix: string
+
+  /** Counts one request of a key and of its tenant, and tells how both stand. */
+  async count(
+    { keyId, rateLimit, monthlyRequests, tenant }: KeyStanding,
+    now: Date,
+  ): Promise<LimitState[]> {
+    const own = await this.#consume('api_key', keyId, rateLimit ?? this.#defaults)
+    if (own.exceeded || monthlyRequests === undefined) return [own]
+    const { start, end } = monthOf(now)
+    const month = {
+      requests: monthlyRequests,
+      periodSeconds: (end.getTime() - start.getTime()) / 1000,
+    }
+    const left = Math.ceil((end.getTime() - now.getTime()) / 1000)
+    return [
+      own,
+      await this.#consume('tenant', `${tenant.id}/${start.toISOString().slice(0, 7)}`, month, left),
+    ]
+  }
+
+  /** Counts a failed attempt of an address. */
+  async countAttempt(address: string): Promise<LimitState> {
+    const state = await this.#consume('address', address, ATTEMPTS)
+    if (state.exceeded) this.#waiting.set(address, state.resetAt * 1000)
+    return state
+  }
+
+  /** How an address stands that must wait; undefined where it need not. */
+  mustWait(address: string, now: Date): LimitState | undefined {
+    const until = this.#waiting.get(address)
+    if (until === undefined) return undefined
+    if (until > now.getTime())
+      return {
+        scope: 'address',
+        limit: ATTEMPTS.requests,
+        remaining: 0,
+        periodSeconds: ATTEMPTS.periodSeconds,
+        resetAt: Math.ceil(until / 1000),
+        exceeded: true,
+      }
+    this.#waiting.delete(address)
+    return undefined
+  }
+
+  /** How a key or a tenant stands, without counting; undefined where nothing was counted. */
+  async peek(
+    scope: 'api_key' | 'tenant',
+    name: string,
+    limit: RateLimit,
+  ): Promise<LimitState | undefined> {
+    const found = await this.#limiter(scope, limit).get(name)
+    return found === null ? undefined : stateOf(scope, limit, found, found.remainingPoints <= 0)
+  }
+
+  /** Forgets what was counted. Answers whether there was anything. */
+  reset(scope: 'api_key' | 'tenant', name: string, limit: RateLimit): Promise<boolean> {
+    return this.#limiter(scope, limit).delete(name)
+  }
+
+  [Symbol.dispose](): void {
+    this.#redis?.disconnect()
+  }
+
+  async #consume(
+    scope: LimitState['scope'],
+    name: string,
+    limit: RateLimit,
+    duration?: number,
+  ): Promise<LimitState> {
+    try {
+      const options = duration === undefined ? {} : { customDuration: duration }
+      return stateOf(
+        scope,
+        limit,
+        await this.#limiter(scope, limit).consume(name, 1, options),
+        false,
+      )
+    } catch (rejected) {
+      // a fault of the store comes as an Error, and is no reason to refuse anybody
+      if (rejected instanceof RateLimiterRes) return stateOf(scope, limit, rejected, true)
+      throw rejected
+    }
+  }
+
+  /** The library has one object for each pair of limit and window. */
+  #limiter(scope: string, { requests, periodSeconds }: RateLimit): RateLimiterAbstract {
+    const name = `${scope}/${requests}/${periodSeconds}`
+    const known = this.#limiters.get(name)
+    if (known) return known
+    const options = {
+      keyPrefix: `${this.#prefix}/${scope}`,
+      points: requests,
+      duration: periodSeconds,
+    }
+    const limiter = this.#redis
+      ? new RateLimiterRedis({
+          ...options,
+          storeClient: this.#redis,
+          insuranceLimiter: new RateLimiterMemory(options),
+        })
+      : new RateLimiterMemory(options)
+    this.#limiters.set(name, limiter)
+    return limiter
+  }
+}
+
+const stateOf = (
+  scope: LimitState['scope'],
+  { requests, periodSeconds }: RateLimit,
+  { remainingPoints, msBeforeNext }: RateLimiterRes,
+  exceeded: boolean,
+): LimitState => ({
+  scope,
+  limit: requests,
+  remaining: exceeded ? 0 : Math.max(0, remainingPoints),
+  periodSeconds,
+  resetAt: Math.ceil((Date.now() + msBeforeNext) / 1000),
+  exceeded,
+})

@@ -1,0 +1,20 @@
+import type { LastUsed } from '../../core/access/last-used.js'
+import type { UsageWriter } from '../../core/licensing/usage-writer.js'
+import type { Operation } from '../operation.js'
+import { checkEntitlementsOperation } from './check-entitlements.js'
+import { createActivation } from './create-activation.js'
+import { recordUsageOperation } from './record-usage.js'
+import { validateActivationOperation } from './validate-activation.js'
+import { validateLicenseOperation } from './validate-license.js'
+
+/** The Integration API, in the order of its page. */
+export const integrationOperations = (
+  lastUsed: LastUsed,
+  usage: UsageWriter,
+): readonly Operation[] => [
+  validateLicenseOperation(lastUsed),
+  createActivation,
+  validateActivationOperation,
+  checkEntitlementsOperation,
+  recordUsageOperation(usage),
+]

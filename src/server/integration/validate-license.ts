@@ -1,0 +1,49 @@
+import type { LastUsed } from '../../core/access/last-used.js'
+import { explain } from '../../core/licensing/license.js'
+import { validateLicense } from '../../core/licensing/validate-license.js'
+import type { Operation } from '../operation.js'
+import { licenseAnswer } from './schemas.js'
+
+export const validateLicenseOperation = (lastUsed: LastUsed): Operation => ({
+  id: 'validateLicense',
+  method: 'post',
+  path: '/licenses/{licenseKey}/validate',
+  scope: 'licenses',
+  summary: 'Validate a license',
+  description:
+    'Whether a license is valid now. An expired or suspended license is an answer, not an error; a grace period, where the license has one, still counts as valid.',
+  parameter: {
+    name: 'licenseKey',
+    description: 'The license key',
+    example: '9ZFM-ZEM4-VKWY-B3XE',
+  },
+  query: {
+    explain: {
+      description: 'Adds every check with the values compared',
+      values: ['true', 'false'],
+    },
+  },
+  answers: { 200: { description: 'The verdict', schema: licenseAnswer } },
+  errors: ['LICENSE.NOT_FOUND', 'LICENSE.REVOKED'],
+  async handle({ c, id, query }) {
+    const { scope } = c.var
+    const { valid, code, status, license } = await validateLicense(scope, id)
+    lastUsed.license(scope.tenant, license.id)
+    return {
+      status: 200,
+      data: {
+        valid,
+        code,
+        license: {
+          id: license.id,
+          key: license.key,
+          type: license.type,
+          status,
+          expires_at: license.expiresAt ?? null,
+          entitlements: license.entitlements,
+        },
+        ...(query.explain === 'true' ? { checks: explain(license, scope.now()) } : {}),
+      },
+    }
+  },
+})
