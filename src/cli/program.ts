@@ -1,14 +1,25 @@
 import { Command } from 'commander'
 import { version } from '../core/version.js'
 import { createGroup } from './command.js'
+import { activationList } from './commands/activation/list.js'
+import { activationRevoke } from './commands/activation/revoke.js'
+import { apiKeyCreate } from './commands/apikey/create.js'
+import { apiKeyList } from './commands/apikey/list.js'
+import { apiKeyRevoke } from './commands/apikey/revoke.js'
+import { apiKeyRotate } from './commands/apikey/rotate.js'
 import { config } from './commands/config.js'
 import { devDemo } from './commands/dev/demo.js'
 import { devStatus } from './commands/dev/status.js'
 import { devStop } from './commands/dev/stop.js'
 import { init } from './commands/init.js'
+import { keyringRetire } from './commands/keyring/retire.js'
+import { keyringStatusCommand } from './commands/keyring/status.js'
 import { licenseIssue } from './commands/license/issue.js'
 import { licenseList } from './commands/license/list.js'
 import { licenseShow } from './commands/license/show.js'
+import { licenseWhy } from './commands/license/why.js'
+import { rateLimitReset } from './commands/ratelimit/reset.js'
+import { rateLimitShow } from './commands/ratelimit/show.js'
 import { serve } from './commands/serve.js'
 import { serverAdd } from './commands/server/add.js'
 import { serverList } from './commands/server/list.js'
@@ -17,6 +28,7 @@ import { tenantProvision } from './commands/tenant/provision.js'
 import { tenantReinstate } from './commands/tenant/reinstate.js'
 import { tenantShow } from './commands/tenant/show.js'
 import { tenantSuspend } from './commands/tenant/suspend.js'
+import { usageRebuild } from './commands/usage/rebuild.js'
 import type { Runtime } from './runtime.js'
 
 /** All that validonx can do, on one screen. A factory: commander keeps what it has parsed. */
@@ -52,14 +64,43 @@ export function createProgram(runtime: Runtime): Command {
         serverList(runtime),
       ]),
     )
+    .commandsGroup('Access:')
+    .addCommand(
+      createGroup('apikey', 'API keys of tenants', [
+        apiKeyCreate(runtime),
+        apiKeyList(runtime),
+        apiKeyRotate(runtime),
+        apiKeyRevoke(runtime),
+      ]),
+    )
+    .addCommand(
+      createGroup('keyring', 'the application key and its predecessors', [
+        keyringStatusCommand(runtime),
+        keyringRetire(runtime),
+      ]),
+    )
+    .addCommand(
+      createGroup('ratelimit', 'how much of their limits callers have used', [
+        rateLimitShow(runtime),
+        rateLimitReset(runtime),
+      ]),
+    )
     .commandsGroup('Licensing:')
     .addCommand(
       createGroup('license', "a tenant's licenses", [
         licenseIssue(runtime),
         licenseList(runtime),
         licenseShow(runtime),
+        licenseWhy(runtime),
       ]),
     )
+    .addCommand(
+      createGroup('activation', 'instances that use licenses', [
+        activationList(runtime),
+        activationRevoke(runtime),
+      ]),
+    )
+    .addCommand(createGroup('usage', 'what was used', [usageRebuild(runtime)]))
     .commandsGroup('Run:')
     .addCommand(serve(runtime))
     .addHelpText(

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { Redis } from 'ioredis'
 import {
   type RateLimiterAbstract,
@@ -64,6 +65,12 @@ export class RateLimits {
   }
 
   readonly #prefix: string
+
+  /** Resolves once Redis can be asked, where it is configured. @throws Error where it cannot be reached in time */
+  async ready(): Promise<void> {
+    if (!this.#redis || this.#redis.status === 'ready') return
+    await once(this.#redis, 'ready', { signal: AbortSignal.timeout(3_000) })
+  }
 
   /** Counts one request of a key and of its tenant, and tells how both stand. */
   async count(

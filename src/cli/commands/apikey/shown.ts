@@ -1,0 +1,49 @@
+import { type ApiKey, isLive } from '../../../core/access/api-key.js'
+import type { MintedApiKey } from '../../../core/access/create-api-key.js'
+import { formatFields, type Terminal } from '../../terminal.js'
+
+export const apiKeyStatus = (key: ApiKey, now: Date): string => {
+  if (key.revokedAt) return 'revoked'
+  if (!isLive(key, now)) return 'expired'
+  if (!key.deliveredAt) return 'never shown'
+  return key.expiresAt ? 'ends' : 'live'
+}
+
+/** Never the key itself. */
+export const apiKeyJson = (key: ApiKey, now: Date) => ({
+  id: key.id,
+  name: key.name,
+  prefix: key.prefix,
+  last_four: key.lastFour,
+  status: apiKeyStatus(key, now),
+  scopes: key.scopes ?? null,
+  created_at: key.createdAt,
+  last_used_at: key.lastUsedAt ?? null,
+  expires_at: key.expiresAt ?? null,
+  revoked_at: key.revokedAt ?? null,
+})
+
+/** The one time that a key is shown. */
+export async function showMinted(
+  terminal: Terminal,
+  { key, secret }: MintedApiKey,
+  now: Date,
+  more: readonly (readonly [string, string | undefined])[] = [],
+): Promise<void> {
+  await terminal.record(
+    {
+      ...apiKeyJson({ ...key, deliveredAt: now }, now),
+      secret,
+      ...Object.fromEntries(more.map(([name, value]) => [name.replaceAll(' ', '_'), value])),
+    },
+    () =>
+      formatFields([
+        ['api key', secret],
+        ['name', key.name],
+        ['scopes', key.scopes?.join(', ') ?? 'all'],
+        ['expires', key.expiresAt?.toISOString() ?? 'never'],
+        ...more,
+      ]),
+  )
+  terminal.remark('\nThe key is shown this once.')
+}

@@ -1,0 +1,75 @@
+import type { Context } from '../context.js'
+import type { PlatformDb } from '../db/connect.js'
+import { rowsOf } from '../db/statements.js'
+import { AppError } from '../errors.js'
+import { countByAppKey } from './api-key-store.js'
+
+export type AppKeyStatus = {
+  readonly keyId: string
+  readonly role: 'current' | 'previous' | 'unknown'
+  readonly apiKeys: number
+  readonly tenantLogins: number
+  readonly webhookSecrets: number
+}
+
+/** What still hangs on each application key: those of the ring, and those that rows name and the ring lacks. */
+export async function keyringStatus(ctx: Context): Promise<AppKeyStatus[]> {
+  const apiKeys = await countByAppKey(ctx.platform, ctx.now())
+  const logins = await countLogins(ctx.platform)
+  const secrets = await countSecrets(ctx.platform)
+  const ids = new Set([...ctx.keyring.ids, ...apiKeys.keys(), ...logins.keys(), ...secrets.keys()])
+  return [...ids].map((keyId) => ({
+    keyId,
+    role:
+      keyId === ctx.keyring.currentId ? 'current' : ctx.keyring.has(keyId) ? 'previous' : 'unknown',
+    apiKeys: apiKeys.get(keyId) ?? 0,
+    tenantLogins: logins.get(keyId) ?? 0,
+    webhookSecrets: secrets.get(keyId) ?? 0,
+  }))
+}
+
+/**
+ * Confirms that nothing hangs on a previous application key any more, so that it can be taken out of
+ * VALIDONX_APP_PREVIOUS_KEYS.
+ *
+ * @throws KEYRING.UNKNOWN, KEYRING.IN_USE with `details`: what is left
+ */
+export async function assertRetirable(ctx: Context, keyId: string): Promise<void> {
+  const status = (await keyringStatus(ctx)).find(
+    (each) => each.keyId === keyId && each.role !== 'current',
+  )
+  if (!status) throw new AppError('KEYRING.UNKNOWN', keyId)
+  const left = [
+    [status.apiKeys, 'API keys that were not used since'],
+    [status.tenantLogins, 'logins of tenants'],
+    [status.webhookSecrets, 'webhook secrets'],
+  ] as const
+  const named = left.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
+  if (named.length > 0) {
+    throw new AppError('KEYRING.IN_USE', keyId, named.join(', ')).with({
+      api_keys: status.apiKeys,
+      tenant_logins: status.tenantLogins,
+      webhook_secrets: status.webhookSecrets,
+    })
+  }
+}
+
+const countLogins = async (db: PlatformDb): Promise<Map<string, number>> =>
+  toMap(
+    await rowsOf(
+      db,
+      "select credentials_key_id as id, count(*) as count from tenants where status <> 'archived' group by credentials_key_id",
+    ),
+  )
+
+/** The key's id is the second part of what is sealed under it. */
+const countSecrets = async (db: PlatformDb): Promise<Map<string, number>> =>
+  toMap(
+    await rowsOf(
+      db,
+      "select substring_index(substring_index(secret_encrypted, '.', 2), '.', -1) as id, count(*) as count from webhook_endpoints group by id",
+    ),
+  )
+
+const toMap = (rows: readonly { id: string; count: number }[]): Map<string, number> =>
+  new Map(rows.map(({ id, count }) => [id, Number(count)]))

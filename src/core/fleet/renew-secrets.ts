@@ -1,0 +1,75 @@
+import type { Context } from '../context.js'
+import { quoteText, quoteUser } from '../db/sql.js'
+import { affectedBy, rowsOf } from '../db/statements.js'
+import { inTransaction } from '../db/transaction.js'
+import { insertAudit } from '../events/audit-store.js'
+import { getServerById } from '../servers/database-server-store.js'
+
+type LoginRow = {
+  id: string
+  server_id: string
+  database_user: string
+  credentials_generation: number
+}
+
+export type Renewed = { readonly tenantLogins: number; readonly webhookSecrets: number }
+
+/**
+ * Moves what hangs on an earlier application key to the current one: tenants' logins get another
+ * password, webhook secrets are sealed anew. Each is done by itself; a run that is cut off is run again.
+ * Between a login's change and its row's there is a moment in which new connections of that tenant are
+ * refused and tried again; connections that are open stay.
+ */
+export async function renewSecrets(ctx: Context, keyId: string): Promise<Renewed> {
+  return {
+    tenantLogins: await renewLogins(ctx, keyId),
+    webhookSecrets: await resealSecrets(ctx, keyId),
+  }
+}
+
+async function renewLogins(ctx: Context, keyId: string): Promise<number> {
+  const tenants = await rowsOf<LoginRow>(
+    ctx.platform,
+    "select id, server_id, database_user, credentials_generation from tenants where credentials_key_id = ? and status <> 'archived' order by id",
+    [keyId],
+  )
+  for (const tenant of tenants) {
+    const provisioner = await ctx.provisioner(await getServerById(ctx.platform, tenant.server_id))
+    const password = ctx.keyring.tenantPassword(tenant.id, tenant.credentials_generation)
+    const account = quoteUser(tenant.database_user, ctx.config.tenantUserHost)
+    await provisioner.run(`alter user if exists ${account} identified by ${quoteText(password)}`)
+    await inTransaction(ctx.platform, async (transaction) => {
+      const at = ctx.now()
+      await affectedBy(
+        transaction,
+        'update tenants set credentials_key_id = ?, updated_at = ? where id = ? and credentials_key_id = ?',
+        [ctx.keyring.currentId, at, tenant.id, keyId],
+      )
+      await insertAudit(transaction, {
+        occurredAt: at,
+        actor: ctx.actor,
+        action: 'tenant.login_renewed',
+        objectType: 'tenant',
+        objectId: tenant.id,
+        tenantId: tenant.id,
+      })
+    })
+  }
+  return tenants.length
+}
+
+async function resealSecrets(ctx: Context, keyId: string): Promise<number> {
+  const rows = await rowsOf<{ id: string; secret_encrypted: string }>(
+    ctx.platform,
+    'select id, secret_encrypted from webhook_endpoints where secret_encrypted like ? order by id',
+    [`v1.${keyId}.%`],
+  )
+  for (const { id, secret_encrypted: sealed } of rows) {
+    await affectedBy(
+      ctx.platform,
+      'update webhook_endpoints set secret_encrypted = ? where id = ? and secret_encrypted = ?',
+      [ctx.keyring.encrypt(ctx.keyring.decrypt(sealed, id), id), id, sealed],
+    )
+  }
+  return rows.length
+}
