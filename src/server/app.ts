@@ -9,13 +9,14 @@ import { allowedMethods } from './allowed-methods.js'
 import type { ServerEnv } from './env.js'
 import { failure } from './envelope.js'
 import { integrationOperations } from './integration/operations.js'
-import { acceptJson, limitBody } from './middleware/accept-json.js'
+import { acceptJson } from './middleware/accept-json.js'
 import { enterByApiKey } from './middleware/enter-by-api-key.js'
 import { refuseDuplicateHeaders } from './middleware/refuse-duplicate-headers.js'
 import { requestId } from './middleware/request-id.js'
 import { mount } from './operation.js'
 import { docs } from './routes/docs.js'
 import { health, type Readiness } from './routes/health.js'
+import { setHeader } from './set-header.js'
 
 /** Seconds after which a caller may try again what this process could not take on. */
 const RETRY_AFTER_SECONDS = 1
@@ -39,27 +40,22 @@ export function createApp(ctx: Context, readiness: Readiness): App {
       const error = forCallers(fault)
       if (error.status >= 500) {
         ctx.log.error(fault.message, {
-          request_id: c.var.requestId,
+          request_id: c.get('requestId'),
           code: fault.code,
           error: thrown,
         })
       }
-      if (error.status === 503) c.header('Retry-After', String(RETRY_AFTER_SECONDS))
+      if (error.status === 503) setHeader(c, 'Retry-After', String(RETRY_AFTER_SECONDS))
       if (error.code === 'REQUEST.METHOD_NOT_ALLOWED')
-        c.header('Allow', String(error.details.allowed))
-      return c.json(failure(error, c.var.requestId), error.status as 500)
+        setHeader(c, 'Allow', String(error.details.allowed))
+      return c.json(failure(error, c.get('requestId')), error.status as 500)
     })
     .route('/', health(readiness))
     .route('/', docs(operations))
 
   for (const base of BASES) {
     // default-deny: everything under a base is behind its guard, also what does not exist
-    app.use(
-      `${base}/integration/*`,
-      enterByApiKey(ctx, standings, limits, lastUsed),
-      limitBody(),
-      acceptJson(),
-    )
+    app.use(`${base}/integration/*`, enterByApiKey(ctx, standings, limits, lastUsed), acceptJson())
     mount(app, `${base}/integration`, operations)
   }
 

@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import type { LimitState } from '../core/access/rate-limits.js'
 import type { ServerEnv } from './env.js'
+import { setHeader } from './set-header.js'
 
 /**
  * The published headers, for the limit that will be reached first, and the two structured fields of
@@ -18,9 +19,9 @@ export function showLimits(c: Context<ServerEnv>, states: readonly LimitState[],
     standings += `${separator}"${state.scope}";r=${state.remaining};t=${Math.max(0, state.resetAt - seconds)}`
   }
   if (!tightest) return
-  c.header('X-RateLimit-Limit', String(tightest.limit))
-  c.header('X-RateLimit-Remaining', String(tightest.remaining))
-  c.header('X-RateLimit-Reset', String(tightest.resetAt))
-  c.header('RateLimit-Policy', policies)
-  c.header('RateLimit', standings)
+  setHeader(c, 'X-RateLimit-Limit', String(tightest.limit))
+  setHeader(c, 'X-RateLimit-Remaining', String(tightest.remaining))
+  setHeader(c, 'X-RateLimit-Reset', String(tightest.resetAt))
+  setHeader(c, 'RateLimit-Policy', policies)
+  setHeader(c, 'RateLimit', standings)
 }

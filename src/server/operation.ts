@@ -6,6 +6,7 @@ import { AppError, type ErrorCode } from '../core/errors.js'
 import type { ServerEnv } from './env.js'
 import { success } from './envelope.js'
 import { readJson } from './read-json.js'
+import { setHeader } from './set-header.js'
 
 /** What a handler gets. */
 export type OperationCall = {
@@ -70,8 +71,8 @@ export function mount(app: Hono<ServerEnv>, base: string, operations: readonly O
         query: each.query ? readQuery(c, each.query) : NOTHING,
         idempotencyKey: each.isIdempotent ? readIdempotencyKey(c) : undefined,
       })
-      if (replayed) c.header(REPLAYED_HEADER, 'true')
-      return c.json(success(data, c.var.requestId), status)
+      if (replayed) setHeader(c, REPLAYED_HEADER, 'true')
+      return c.json(success(data, c.get('requestId')), status)
     })
   }
 }
@@ -79,7 +80,7 @@ export function mount(app: Hono<ServerEnv>, base: string, operations: readonly O
 const NOTHING: Readonly<Record<string, string>> = {}
 
 function assertScope(c: HonoContext<ServerEnv>, scope: ApiKeyScope): void {
-  const { scopes } = c.var
+  const scopes = c.get('scopes')
   if (scopes && !scopes.includes(scope)) throw new AppError('AUTH.TOKEN.INVALID_SCOPE', scope)
 }
 

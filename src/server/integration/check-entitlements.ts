@@ -23,7 +23,7 @@ export const checkEntitlementsOperation: Operation = {
   answers: { 200: { description: 'What is granted', schema: entitlementsAnswer } },
   errors: ['LICENSE.NOT_FOUND', 'LICENSE.REVOKED'],
   async handle({ c, body }) {
-    const answer = await checkEntitlements(c.var.scope, body)
+    const answer = await checkEntitlements(c.get('scope'), body)
     return {
       status: 200,
       data: 'byTenant' in answer ? answer.byTenant : { entitlements: answer.byLicense },

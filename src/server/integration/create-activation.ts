@@ -32,7 +32,7 @@ export const createActivation: Operation = {
     'ENTITLEMENTS.LIMIT_EXCEEDED',
   ],
   async handle({ c, body, idempotencyKey }) {
-    const { result, replayed } = await activateLicense(c.var.scope, body, idempotencyKey)
+    const { result, replayed } = await activateLicense(c.get('scope'), body, idempotencyKey)
     return {
       status: result.created ? 201 : 200,
       data: { activation: activationObjectOf(result.activation) },

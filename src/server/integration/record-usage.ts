@@ -24,7 +24,7 @@ export const recordUsageOperation = (usage: UsageWriter): Operation => ({
     'ENTITLEMENTS.LIMIT_EXCEEDED',
   ],
   async handle({ c, body, idempotencyKey }) {
-    const { event, replayed } = await usage.record(c.var.scope, body, idempotencyKey)
+    const { event, replayed } = await usage.record(c.get('scope'), body, idempotencyKey)
     return {
       status: 202,
       data: {

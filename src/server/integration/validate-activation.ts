@@ -19,7 +19,7 @@ export const validateActivationOperation: Operation = {
   answers: { 200: { description: 'The verdict', schema: activationValidationAnswer } },
   errors: ['ACTIVATION.NOT_FOUND'],
   async handle({ c, id }) {
-    const { valid, activation, license, verdict } = await validateActivation(c.var.scope, id)
+    const { valid, activation, license, verdict } = await validateActivation(c.get('scope'), id)
     return {
       status: 200,
       data: {

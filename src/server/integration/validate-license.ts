@@ -26,7 +26,7 @@ export const validateLicenseOperation = (lastUsed: LastUsed): Operation => ({
   answers: { 200: { description: 'The verdict', schema: licenseAnswer } },
   errors: ['LICENSE.NOT_FOUND', 'LICENSE.REVOKED'],
   async handle({ c, id, query }) {
-    const { scope } = c.var
+    const scope = c.get('scope')
     const { valid, code, status, license } = await validateLicense(scope, id)
     lastUsed.license(scope.tenant, license.id)
     return {

@@ -9,6 +9,7 @@ import { TenantScope } from '../../core/tenants/scope.js'
 import { clientAddress } from '../client-address.js'
 import type { ServerEnv } from '../env.js'
 import { showLimits } from '../limit-headers.js'
+import { setHeader } from '../set-header.js'
 
 /**
  * Lets a request into the one tenant that its API key belongs to, before anything is loaded, and
@@ -47,7 +48,7 @@ export const enterByApiKey = (
     const actor = { type: 'api_key', id: standing.keyId, name: standing.keyId } as const
     c.set(
       'scope',
-      new TenantScope(ctx.tenantDatabases, standing.tenant, actor, ctx.now, c.var.requestId),
+      new TenantScope(ctx.tenantDatabases, standing.tenant, actor, ctx.now, c.get('requestId')),
     )
     c.set('scopes', standing.scopes)
     await next()
@@ -65,7 +66,7 @@ function exceeded(
   const state = states.find((each) => each.exceeded) ?? states[0]
   const seconds = Math.max(1, (state?.resetAt ?? 0) - Math.floor(now.getTime() / 1000))
   showLimits(c, states, now)
-  c.header('Retry-After', String(seconds))
+  setHeader(c, 'Retry-After', String(seconds))
   return new AppError('RATE_LIMIT.EXCEEDED', seconds).with({
     limit: state?.limit,
     reset: seconds,

@@ -2,6 +2,7 @@ import { createMiddleware } from 'hono/factory'
 import { newId } from '../../core/ids.js'
 import type { ServerEnv } from '../env.js'
 import { API_VERSION } from '../envelope.js'
+import { setHeader } from '../set-header.js'
 
 const SANE = /^[A-Za-z0-9._:-]{1,128}$/
 
@@ -11,7 +12,7 @@ export const requestId = () =>
     const given = c.req.header('x-request-id')
     const id = given !== undefined && SANE.test(given) ? given : newId()
     c.set('requestId', id)
-    c.header('X-Request-ID', id)
-    c.header('X-ValidonX-API-Version', API_VERSION)
+    setHeader(c, 'X-Request-ID', id)
+    setHeader(c, 'X-ValidonX-API-Version', API_VERSION)
     await next()
   })
