@@ -1,29 +1,23 @@
-import type { Connection, QueryResult } from 'mysql2'
-
-/** One statement on a lent connection. Values are escaped by the driver; never pass it an object. */
-export const runOn = <Result extends QueryResult>(
-  connection: Connection,
-  sql: string,
-  values: readonly unknown[] = [],
-): Promise<Result> =>
-  new Promise((done, fail) => {
-    connection.query<Result>(sql, values as unknown[], (error, result) => {
-      if (error) fail(error)
-      else done(result)
-    })
-  })
+import type { Connection } from 'mysql2'
+import { AppError } from '../errors.js'
+import { runOn } from './statements.js'
 
 /**
  * A transaction on a lent connection, for the few hot writes that cannot afford the query builder.
- * Anything thrown leaves the transaction open: the broker destroys the connection, and the server
- * rolls back. A failed COMMIT is thrown like everything else.
+ * A refusal of ours rolls it back; any other error leaves it open, and the broker then destroys the
+ * connection. A failed COMMIT is thrown like everything else.
  */
 export async function inLentTransaction<T>(
   connection: Connection,
   work: () => Promise<T>,
 ): Promise<T> {
   await runOn(connection, 'start transaction')
-  const result = await work()
-  await runOn(connection, 'commit')
-  return result
+  try {
+    const result = await work()
+    await runOn(connection, 'commit')
+    return result
+  } catch (error) {
+    if (error instanceof AppError) await runOn(connection, 'rollback')
+    throw error
+  }
 }

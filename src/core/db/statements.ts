@@ -1,31 +1,74 @@
 import type { Knex } from 'knex'
+import type { Connection, QueryResult } from 'mysql2'
 
 /** What may be bound to a `?`. An object would be spelled out as SQL by the driver, so none is taken. */
 export type Bindable = string | number | boolean | bigint | Date | Buffer | null
+
+/** Knex, or a connection that the broker has lent: stores that are on a hot path run on both. */
+export type Executor<Db extends Knex = Knex> = Db | Connection
 
 /**
  * Rows of a statement written by hand, for what the query builder says less well. With `timeoutMs`
  * it is given up after so long, and its connection with it.
  */
 export async function rowsOf<Row>(
-  db: Knex,
+  db: Executor,
   sql: string,
   values: readonly Bindable[] = [],
   timeoutMs?: number,
 ): Promise<Row[]> {
-  const statement = db.raw(sql, values as Knex.RawBinding[])
-  const [rows] = (await (timeoutMs === undefined ? statement : statement.timeout(timeoutMs))) as [
-    Row[],
-  ]
-  return rows
+  return (await execute(db, sql, values, timeoutMs)) as Row[]
 }
 
 /** How many rows a statement matched: by the driver's choice also those that had the values already. */
 export async function affectedBy(
-  db: Knex,
+  db: Executor,
   sql: string,
   values: readonly Bindable[] = [],
 ): Promise<number> {
-  const [result] = (await db.raw(sql, values as Knex.RawBinding[])) as [{ affectedRows: number }]
-  return result.affectedRows
+  return ((await execute(db, sql, values)) as { affectedRows: number }).affectedRows
+}
+
+async function execute(
+  db: Executor,
+  sql: string,
+  values: readonly Bindable[],
+  timeoutMs?: number,
+): Promise<unknown> {
+  if (!isKnex(db)) return runOn(db, sql, values)
+  const statement = db.raw(sql, values as Knex.RawBinding[])
+  const [result] = (await (timeoutMs === undefined ? statement : statement.timeout(timeoutMs))) as [
+    unknown,
+  ]
+  return result
+}
+
+/** Knex and its transactions are functions; a connection is an object. */
+const isKnex = (db: Executor): db is Knex => typeof db === 'function'
+
+/** One statement on a lent connection. Values are escaped by the driver. */
+export const runOn = <Result extends QueryResult>(
+  connection: Connection,
+  sql: string,
+  values: readonly unknown[] = [],
+): Promise<Result> =>
+  new Promise((done, fail) => {
+    connection.query<Result>(sql, values as unknown[], (error, result) => {
+      if (error) fail(error)
+      else done(result)
+    })
+  })
+
+/** `insert into table (columns) values (?, …)`, for one row. */
+export const insertRow = async (
+  db: Executor,
+  table: string,
+  row: Readonly<Record<string, Bindable>>,
+): Promise<void> => {
+  const columns = Object.keys(row)
+  await execute(
+    db,
+    `insert into ${table} (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')})`,
+    Object.values(row),
+  )
 }

@@ -12,14 +12,18 @@ const ATTEMPTS = 6
  * @throws what `work` throws; the server's error after six attempts. A connection lost around COMMIT
  *   is not retried: whether the rows are there is for the caller to ask.
  */
-export async function inTransaction<Db extends Knex, T>(
+export const inTransaction = <Db extends Knex, T>(
   db: Db,
   work: (transaction: Db) => Promise<T>,
-): Promise<T> {
+): Promise<T> =>
+  // the callback form: Knex's `await trx.commit()` resolves even where COMMIT failed
+  startingOver(() => db.transaction((transaction) => work(transaction as unknown as Db)))
+
+/** Runs a whole transaction, and again where the server rolled it back. */
+export async function startingOver<T>(transaction: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      // the callback form: Knex's `await trx.commit()` resolves even where COMMIT failed
-      return await db.transaction((transaction) => work(transaction as unknown as Db))
+      return await transaction()
     } catch (error) {
       const again = isFailure(error, 'transaction rolled back', 'statement rolled back')
       if (!again || attempt === ATTEMPTS) throw error

@@ -1,5 +1,5 @@
+import type { Connection } from 'mysql2'
 import { z } from 'zod'
-import type { TenantDb } from '../db/connect.js'
 import { AppError } from '../errors.js'
 import { insertOutbox } from '../events/outbox-store.js'
 import { newId } from '../ids.js'
@@ -118,7 +118,7 @@ function assertActivatable(license: License, at: Date): void {
 }
 
 /** What the license grants, else what the tenant does; undefined is unlimited. */
-async function seatLimit(transaction: TenantDb, license: License): Promise<number | undefined> {
+async function seatLimit(transaction: Connection, license: License): Promise<number | undefined> {
   const own = license.entitlements[SEATS]
   if (typeof own === 'number') return own
   const granted = await findEntitlementValue(transaction, SEATS)

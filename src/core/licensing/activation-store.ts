@@ -1,5 +1,5 @@
 import type { TenantDb } from '../db/connect.js'
-import { rowsOf } from '../db/statements.js'
+import { type Executor, insertRow, rowsOf } from '../db/statements.js'
 import { fromJsonColumn } from '../parse.js'
 import type { TenantScope } from '../tenants/scope.js'
 import type { Activation, ActivationStatus } from './activation.js'
@@ -46,7 +46,7 @@ const FIND_ACTIVE = `select ${COLUMNS.join(', ')} from activations where license
 
 /** The seat that an instance holds, asked inside a transaction. */
 export async function findActiveActivation(
-  db: TenantDb,
+  db: Executor<TenantDb>,
   licenseId: string,
   instanceId: string,
 ): Promise<Activation | undefined> {
@@ -111,8 +111,11 @@ export async function listActivations(
 }
 
 /** @throws the driver's duplicate error where the instance holds a seat already */
-export async function insertActivation(db: TenantDb, activation: Activation): Promise<void> {
-  await db('activations').insert({
+export async function insertActivation(
+  db: Executor<TenantDb>,
+  activation: Activation,
+): Promise<void> {
+  await insertRow(db, 'activations', {
     id: activation.id,
     license_id: activation.licenseId,
     instance_id: activation.instanceId,

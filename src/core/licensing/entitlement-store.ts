@@ -1,5 +1,6 @@
 import type { EntitlementType, EntitlementValue, PlanEntitlement } from '../billing/plan.js'
 import type { TenantDb } from '../db/connect.js'
+import { type Executor, rowsOf } from '../db/statements.js'
 import { newId } from '../ids.js'
 import { fromJsonColumn } from '../parse.js'
 
@@ -42,10 +43,14 @@ export async function insertMissingEntitlements(
 
 /** The tenant's own granted value; undefined where it has no such entitlement. */
 export async function findEntitlementValue(
-  db: TenantDb,
+  db: Executor<TenantDb>,
   code: string,
 ): Promise<EntitlementValue | undefined> {
-  const row = await db<Row>('entitlements').first('value').where({ code })
+  const [row] = await rowsOf<{ value: unknown }>(
+    db,
+    'select value from entitlements where code = ?',
+    [code],
+  )
   if (!row) return undefined
   return row.value === null ? null : fromJsonColumn<EntitlementValue>(row.value)
 }

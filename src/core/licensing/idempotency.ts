@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
+import type { Connection } from 'mysql2'
 import { addMilliseconds } from '../clock.js'
-import type { TenantDb } from '../db/connect.js'
 import { affectedBy, rowsOf } from '../db/statements.js'
-import { inTransaction } from '../db/transaction.js'
 import { isFailure } from '../driver-failure.js'
 import { AppError } from '../errors.js'
 import { fromJsonColumn } from '../parse.js'
@@ -35,25 +34,27 @@ export type IdempotentResult<T> = { readonly result: T; readonly replayed: boole
 export async function inIdempotentTransaction<T>(
   scope: TenantScope,
   { operation, key, request }: IdempotentRequest,
-  work: (transaction: TenantDb) => Promise<T>,
+  work: (transaction: Connection) => Promise<T>,
 ): Promise<IdempotentResult<T>> {
-  const { db } = scope
-  if (key === undefined) return { result: await inTransaction(db, work), replayed: false }
+  if (key === undefined) return { result: await scope.transaction(work), replayed: false }
   const scopeKey = `${operation}/${key}`
-  const hash = requestHash(request)
-  const kept = await claim<T>(db, scopeKey, hash, scope.now())
+  const kept = await scope.lend((connection) =>
+    claim<T>(connection, scopeKey, requestHash(request), scope.now()),
+  )
   if (kept) return { result: kept.result, replayed: true }
   try {
-    const result = await inTransaction(db, async (transaction) => {
+    const result = await scope.transaction(async (transaction) => {
       const answer = await work(transaction)
       await complete(transaction, scopeKey, answer, scope.now())
       return answer
     })
-    await purge(db, scope.now())
+    if (Math.random() < PURGE_CHANCE)
+      await scope.lend((connection) => purge(connection, scope.now()))
     return { result, replayed: false }
   } catch (error) {
     // after a lost connection the answer may be kept already: then the row must stay
-    if (!isFailure(error, 'connection lost')) await release(db, scopeKey)
+    if (!isFailure(error, 'connection lost'))
+      await scope.lend((connection) => release(connection, scopeKey))
     throw error
   }
 }
@@ -78,7 +79,7 @@ type Row = { request_hash: Buffer; status: string; response_body: unknown; expir
 
 /** Takes the key for this request, or answers what an earlier one left. The unique index decides. */
 async function claim<T>(
-  db: TenantDb,
+  db: Connection,
   scopeKey: string,
   hash: Buffer,
   now: Date,
@@ -115,7 +116,7 @@ async function claim<T>(
 }
 
 async function complete(
-  transaction: TenantDb,
+  transaction: Connection,
   scopeKey: string,
   result: unknown,
   now: Date,
@@ -127,7 +128,7 @@ async function complete(
   )
 }
 
-async function release(db: TenantDb, scopeKey: string): Promise<void> {
+async function release(db: Connection, scopeKey: string): Promise<void> {
   await affectedBy(
     db,
     "delete from idempotency_keys where scope_key = ? and status = 'in_progress'",
@@ -136,8 +137,7 @@ async function release(db: TenantDb, scopeKey: string): Promise<void> {
 }
 
 /** Old answers go a few at a time, now and then, so that the table stays small without a janitor. */
-async function purge(db: TenantDb, now: Date): Promise<void> {
-  if (Math.random() > PURGE_CHANCE) return
+async function purge(db: Connection, now: Date): Promise<void> {
   await affectedBy(
     db,
     `delete from idempotency_keys where expires_at < ? limit ${PURGED_AT_A_TIME}`,

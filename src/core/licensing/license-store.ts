@@ -1,5 +1,5 @@
 import type { TenantDb } from '../db/connect.js'
-import { affectedBy, rowsOf } from '../db/statements.js'
+import { affectedBy, type Executor, rowsOf } from '../db/statements.js'
 import { fromJsonColumn } from '../parse.js'
 import type { TenantScope } from '../tenants/scope.js'
 import type { License, LicenseEntitlements, LicenseStatus, LicenseType } from './license.js'
@@ -63,7 +63,7 @@ export async function findLicense(scope: TenantScope, key: string): Promise<Lice
  * seats are taken.
  */
 export async function lockLicense(
-  transaction: TenantDb,
+  transaction: Executor<TenantDb>,
   key: string,
 ): Promise<{ readonly license: License; readonly seatsTaken: number } | undefined> {
   const [row] = await rowsOf<LicenseRow & { activations_count: number }>(
@@ -75,7 +75,7 @@ export async function lockLicense(
 }
 
 export async function addSeats(
-  transaction: TenantDb,
+  transaction: Executor<TenantDb>,
   licenseId: string,
   change: 1 | -1,
 ): Promise<void> {

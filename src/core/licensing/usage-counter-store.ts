@@ -1,6 +1,6 @@
 import { monthOf, type PlanEntitlement } from '../billing/plan.js'
 import type { TenantDb } from '../db/connect.js'
-import { affectedBy } from '../db/statements.js'
+import { affectedBy, type Executor, rowsOf } from '../db/statements.js'
 import { AppError } from '../errors.js'
 import { newId } from '../ids.js'
 import { fromJsonColumn } from '../parse.js'
@@ -57,7 +57,7 @@ export async function insertMissingCounters(
  * @throws ENTITLEMENTS.LIMIT_EXCEEDED with `details`: current and limit
  */
 export async function takeFromLimit(
-  transaction: TenantDb,
+  transaction: Executor<TenantDb>,
   code: string,
   quantity: number,
   now: Date,
@@ -71,12 +71,13 @@ export async function takeFromLimit(
     [quantity, now, code, WHOLE_TENANT, ALWAYS, quantity],
   )
   if (counted > 0) return
-  const entitlement = await transaction('entitlements').first('value').where({ code })
-  const counter = await transaction('usage_counters')
-    .first('value')
-    .where({ code, subject: WHOLE_TENANT })
-  const limit = entitlement?.value == null ? 0 : fromJsonColumn<number>(entitlement.value)
-  const current = Number(counter?.value ?? 0)
+  const [stands] = await rowsOf<{ value: unknown; granted: unknown }>(
+    transaction,
+    'select usage_counters.value, entitlements.value as granted from usage_counters left join entitlements on entitlements.code = usage_counters.code where usage_counters.code = ? and usage_counters.subject = ?',
+    [code, WHOLE_TENANT],
+  )
+  const limit = stands?.granted == null ? 0 : fromJsonColumn<number>(stands.granted)
+  const current = Number(stands?.value ?? 0)
   throw new AppError('ENTITLEMENTS.LIMIT_EXCEEDED', code, limit).with({ code, current, limit })
 }
 
