@@ -72,7 +72,9 @@ export function mount(app: Hono<ServerEnv>, base: string, operations: readonly O
         idempotencyKey: each.isIdempotent ? readIdempotencyKey(c) : undefined,
       })
       if (replayed) setHeader(c, REPLAYED_HEADER, 'true')
-      return c.json(success(data, c.get('requestId')), status)
+      const body = success(data, c.get('requestId'))
+      // a status makes the framework build a Fetch header list, so the usual one goes unsaid
+      return status === 200 ? c.json(body) : c.json(body, status)
     })
   }
 }

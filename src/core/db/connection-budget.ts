@@ -1,8 +1,9 @@
-import type { Connection } from 'mysql2'
+import type { Connection, RowDataPacket } from 'mysql2'
 import { causeOf } from '../driver-failure.js'
 import { AppError } from '../errors.js'
 import { cutConnection, openConnection, type Reach, setUpSession } from './connect.js'
 import type { Login, ServerAddress } from './server-address.js'
+import { runOn } from './statements.js'
 import { WaitingLine } from './waiting-line.js'
 
 /** One tenant database and the login that opens it and nothing else. */
@@ -46,6 +47,8 @@ type Slot = {
   doomed: boolean
   /** Its tenant was closed while somebody used it. */
   closed: boolean
+  /** Whether the session has our settings: a switch of tenants takes them away. */
+  isSetUp: boolean
 }
 
 /** How long a server may take to end the session of a connection that was cut. */
@@ -71,6 +74,8 @@ export class ConnectionBudget {
   #rebound = 0
   #refused = 0
   #closed = false
+  /** Whether the server reads our statements as we write them, before any setting of ours. */
+  #plainReads: boolean | undefined
 
   constructor(address: ServerAddress, limits: BudgetLimits) {
     this.#address = address
@@ -117,6 +122,16 @@ export class ConnectionBudget {
     // those before it may only wait for their own tenant's share, and there may be room for this one
     this.#serveLine()
     return place
+  }
+
+  /**
+   * Gives the session our settings where a switch of tenants has taken them. One reading statement
+   * that depends on none of them may go without, and saves a round trip.
+   */
+  async setUp({ connection, slot }: Lent, forReading: boolean): Promise<void> {
+    if (slot.isSetUp || (forReading && this.#plainReads)) return
+    await setUpSession(connection)
+    slot.isSetUp = true
   }
 
   /** Takes a connection back. One that may be in an unknown state must be given back as not `clean`. */
@@ -168,6 +183,7 @@ export class ConnectionBudget {
         idleSince: 0,
         doomed: false,
         closed: false,
+        isSetUp: false,
       }
       this.#slots.add(slot)
       this.#countUse(target.tenantId, 1)
@@ -199,7 +215,9 @@ export class ConnectionBudget {
         cutConnection(connection)
         throw new AppError('DATABASE.CONNECTION_LOST')
       }
+      this.#plainReads ??= await hasPlainStatements(connection)
       slot.connection = connection
+      slot.isSetUp = true
       this.#watch(slot, connection)
       return { connection, slot }
     } catch (error) {
@@ -217,6 +235,7 @@ export class ConnectionBudget {
         cutConnection(connection),
       )
       this.#rebound += 1
+      slot.isSetUp = false
     } catch (error) {
       // a failed switch may leave the session on the database of the tenant before: nobody uses it again
       cutConnection(connection)
@@ -310,14 +329,20 @@ export class ConnectionBudget {
   }
 }
 
-/** COM_CHANGE_USER, then our session settings, which the switch has reset. */
+/** COM_CHANGE_USER: the server forgets the session, the rights and the database of the one before. */
 function switchUser(connection: Connection, { login, database }: Target): Promise<void> {
   return new Promise((done, fail) => {
     connection.changeUser({ user: login.user, password: login.password, database }, (error) => {
       if (error) fail(error)
-      else setUpSession(connection).then(done, fail)
+      else done()
     })
   })
+}
+
+/** Modes under which a statement of ours, or a value in it, would be read otherwise than it was written. */
+async function hasPlainStatements(connection: Connection): Promise<boolean> {
+  const [row] = await runOn<RowDataPacket[]>(connection, 'select @@global.sql_mode as mode')
+  return !/NO_BACKSLASH_ESCAPES|ANSI|PIPES_AS_CONCAT|IGNORE_SPACE/.test(String(row?.mode))
 }
 
 async function withDeadline<T>(

@@ -39,7 +39,10 @@ type Held = {
   readonly timer: NodeJS.Timeout
 }
 
-type Opened = { readonly target: Target; readonly place: TenantPlace; db: TenantDb | undefined }
+type Opened = { readonly target: Target; readonly place: TenantPlace }
+
+/** At about half a kilobyte each. */
+const KNOWN_TENANTS = 10_000
 
 /**
  * The broker of all tenant databases of this process. It lends a connection for the length of a
@@ -50,8 +53,10 @@ export class TenantDatabaseManager {
   readonly #options: ManagerOptions
   readonly #budgets = new Map<string, Promise<ConnectionBudget>>()
   readonly #ready = new Map<string, ConnectionBudget>()
-  /** Tenants seen lately, least recently used first. */
+  /** Tenants seen lately, with the logins that were derived for them; least recently used first. */
   readonly #opened = new Map<string, Opened>()
+  /** Knex instances, likewise. */
+  readonly #instances = new Map<string, TenantDb>()
 
   constructor(options: ManagerOptions) {
     this.#options = options
@@ -68,17 +73,22 @@ export class TenantDatabaseManager {
   async lend<T>(
     tenant: TenantPlace,
     work: (connection: Connection) => Promise<T>,
-    { signal }: { signal?: AbortSignal } = {},
+    { signal, forReading = false }: { signal?: AbortSignal; forReading?: boolean } = {},
   ): Promise<T> {
     signal?.throwIfAborted()
     const budget = this.#ready.get(tenant.serverId) ?? (await this.#budget(tenant.serverId))
     const lent = await this.#take(budget, tenant)
+    if (signal?.aborted) {
+      // it left while it waited: nothing was begun
+      budget.giveBack(lent, true)
+      throw signal.reason
+    }
     let clean = false
     const cut = () => cutConnection(lent.connection)
     const timer = setTimeout(cut, this.#options.workTimeoutMs)
     signal?.addEventListener('abort', cut, { once: true })
     try {
-      signal?.throwIfAborted()
+      if (!lent.slot.isSetUp) await budget.setUp(lent, forReading)
       const result = await work(lent.connection)
       clean = signal?.aborted !== true
       return result
@@ -94,7 +104,8 @@ export class TenantDatabaseManager {
 
   /**
    * Rows of one reading statement. It is asked once more when the connection turns out to be dead
-   * (a restarted server, a killed session): reading twice does no harm, so never pass a write.
+   * (a restarted server, a killed session): reading twice does no harm, so never pass a write. Nor one
+   * that asks the session's clock or time zone: right after a switch of tenants it has the server's.
    */
   async read<Row>(tenant: TenantPlace, sql: string, values: readonly unknown[]): Promise<Row[]> {
     const ask = (connection: Connection): Promise<Row[]> =>
@@ -105,23 +116,26 @@ export class TenantDatabaseManager {
         })
       })
     try {
-      return await this.lend(tenant, ask)
+      return await this.lend(tenant, ask, { forReading: true })
     } catch (error) {
       if (!isFailure(error, 'connection lost')) throw error
-      return this.lend(tenant, ask)
+      return this.lend(tenant, ask, { forReading: true })
     }
   }
 
   /** Knex on a tenant's database. Every query and transaction borrows a connection for its own length. */
   for(tenant: TenantPlace): TenantDb {
-    const opened = this.#open(tenant)
-    opened.db ??= connectTenant(this.#sourceFor(tenant), this.#options.log)
-    return opened.db
+    const { place } = this.#open(tenant)
+    const db =
+      this.#instances.get(tenant.id) ?? connectTenant(this.#sourceFor(place), this.#options.log)
+    keepLately(this.#instances, tenant.id, db, this.#options.knexInstances)
+    return db
   }
 
   /** Closes the tenant's connections in this process at once, also those in use. */
   close(tenantId: string): void {
     this.#opened.delete(tenantId)
+    this.#instances.delete(tenantId)
     for (const budget of this.#ready.values()) budget.closeTenant(tenantId)
   }
 
@@ -136,7 +150,7 @@ export class TenantDatabaseManager {
       servers: Object.fromEntries(
         [...this.#ready].map(([serverId, budget]) => [serverId, budget.gauges]),
       ),
-      knexInstances: [...this.#opened.values()].filter(({ db }) => db !== undefined).length,
+      knexInstances: this.#instances.size,
     }
   }
 
@@ -157,24 +171,19 @@ export class TenantDatabaseManager {
 
   #open(tenant: TenantPlace): Opened {
     const known = this.#opened.get(tenant.id)
-    const current = known !== undefined && isSamePlace(known.place, tenant)
-    const opened = current
-      ? known
-      : {
-          place: tenant,
-          target: {
-            tenantId: tenant.id,
-            database: tenant.database,
-            login: this.#options.loginOf(tenant),
-          },
-          db: undefined,
-        }
-    this.#opened.delete(tenant.id)
-    this.#opened.set(tenant.id, opened)
-    if (this.#opened.size > this.#options.knexInstances) {
-      const [oldest] = this.#opened.keys()
-      if (oldest !== undefined) this.#opened.delete(oldest)
-    }
+    const opened =
+      known !== undefined && isSamePlace(known.place, tenant)
+        ? known
+        : {
+            place: tenant,
+            target: {
+              tenantId: tenant.id,
+              database: tenant.database,
+              login: this.#options.loginOf(tenant),
+            },
+          }
+    keepLately(this.#opened, tenant.id, opened, KNOWN_TENANTS)
+    if (opened !== known) this.#instances.delete(tenant.id)
     return opened
   }
 
@@ -197,6 +206,13 @@ export class TenantDatabaseManager {
       const budget = await this.#budget(tenant.serverId)
       const taken = await this.#take(budget, tenant)
       const timer = setTimeout(() => cutConnection(taken.connection), this.#options.workTimeoutMs)
+      try {
+        await budget.setUp(taken, false)
+      } catch (error) {
+        clearTimeout(timer)
+        budget.giveBack(taken, false)
+        throw error
+      }
       lent.set(taken.connection, { lent: taken, budget, timer })
       return taken.connection
     }
@@ -229,4 +245,13 @@ function isSound(connection: Connection): boolean {
   // fields that knex and the driver set, and that their types leave out
   const marks = connection as unknown as Record<string, unknown>
   return !marks.__knex__disposed && !marks._fatalError && !marks._protocolError && !marks._closing
+}
+
+/** Puts an entry last, and forgets the least recently used one where there are too many. */
+function keepLately<Value>(map: Map<string, Value>, key: string, value: Value, most: number): void {
+  map.delete(key)
+  map.set(key, value)
+  if (map.size <= most) return
+  const [oldest] = map.keys()
+  if (oldest !== undefined) map.delete(oldest)
 }
