@@ -8,7 +8,8 @@ import { AppError } from './errors.js'
 export function parse<T>(schema: ZodType<T>, input: unknown): T {
   const result = schema.safeParse(input)
   if (result.success) return result.data
-  const fields: Record<string, string[]> = {}
+  // a field may be called "constructor"
+  const fields: Record<string, string[]> = Object.create(null)
   for (const issue of result.error.issues) {
     const keys =
       issue.code === 'unrecognized_keys'

@@ -9,8 +9,8 @@ import { allowedMethods } from './allowed-methods.js'
 import type { ServerEnv } from './env.js'
 import { failure } from './envelope.js'
 import { integrationOperations } from './integration/operations.js'
-import { acceptJson } from './middleware/accept-json.js'
 import { enterByApiKey } from './middleware/enter-by-api-key.js'
+import { limitBody } from './middleware/limit-body.js'
 import { refuseDuplicateHeaders } from './middleware/refuse-duplicate-headers.js'
 import { requestId } from './middleware/request-id.js'
 import { mount } from './operation.js'
@@ -55,13 +55,14 @@ export function createApp(ctx: Context, readiness: Readiness): App {
 
   for (const base of BASES) {
     // default-deny: everything under a base is behind its guard, also what does not exist
-    app.use(`${base}/integration/*`, enterByApiKey(ctx, standings, limits, lastUsed), acceptJson())
+    app.use(`${base}/integration/*`, enterByApiKey(ctx, standings, limits, lastUsed), limitBody())
     mount(app, `${base}/integration`, operations)
   }
 
   app.notFound((c) => {
     const allowed = allowedMethods(app.routes, c.req.path)
-    if (allowed.length === 0) throw new AppError('ROUTE.NOT_FOUND')
+    if (allowed.length === 0 || allowed.includes(c.req.method))
+      throw new AppError('ROUTE.NOT_FOUND')
     throw new AppError('REQUEST.METHOD_NOT_ALLOWED', c.req.method, allowed).with({
       allowed: allowed.join(', '),
     })

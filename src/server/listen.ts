@@ -23,6 +23,7 @@ const CHECK_EVERY_MS = 1_000
 /** Longer than a load balancer's own idle time-out, so that it is the one who closes. */
 const KEEP_ALIVE_MS = 65_000
 const SWEEP_EVERY_MS = 25
+const LINGER_MS = 500
 
 export type Listening = {
   readonly url: string
@@ -131,6 +132,7 @@ function refuseMalformed(error: { readonly code?: string | undefined }, socket: 
   socket.end(
     `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}\r\nConnection: close\r\nContent-Type: application/json\r\nX-ValidonX-API-Version: ${API_VERSION}\r\nX-Request-ID: ${requestId}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
     // a client that never closes its side must not be kept
-    () => socket.destroy(),
+    // a client that never closes its side must not be kept; one that does gets to read the answer
+    () => setTimeout(() => socket.destroy(), LINGER_MS).unref(),
   )
 }

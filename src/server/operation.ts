@@ -68,7 +68,7 @@ export function mount(app: Hono<ServerEnv>, base: string, operations: readonly O
         c,
         id: each.parameter ? (c.req.param(each.parameter.name) ?? '') : '',
         body: each.body ? await readJson(c) : await assertNoBody(c),
-        query: each.query ? readQuery(c, each.query) : NOTHING,
+        query: readQuery(c, each.query ?? {}),
         idempotencyKey: each.isIdempotent ? readIdempotencyKey(c) : undefined,
       })
       if (replayed) setHeader(c, REPLAYED_HEADER, 'true')
@@ -107,7 +107,7 @@ function readQuery(
   known: NonNullable<Operation['query']>,
 ): Readonly<Record<string, string>> {
   if (!c.req.url.includes('?')) return NOTHING
-  const faults: Record<string, string[]> = {}
+  const faults: Record<string, string[]> = Object.create(null)
   const given: Record<string, string> = {}
   for (const [name, values] of Object.entries(c.req.queries())) {
     const [value = '', ...more] = values

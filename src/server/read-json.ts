@@ -11,7 +11,7 @@ const MAX_DEPTH = 32
  * The request's body as JSON: valid UTF-8, no deeper than 32, and without keys that would reach into
  * an object's prototype.
  *
- * @throws VALIDATION.MALFORMED_JSON, REQUEST.TOO_LARGE
+ * @throws VALIDATION.MALFORMED_JSON, REQUEST.TOO_LARGE, REQUEST.UNSUPPORTED_MEDIA_TYPE
  */
 export async function readJson(
   c: Context<ServerEnv>,
@@ -19,6 +19,7 @@ export async function readJson(
 ): Promise<unknown> {
   const bytes = await readBody(c)
   if (bytes.byteLength === 0 && emptyIs !== undefined) return emptyIs
+  if (bytes.byteLength > 0) assertJsonType(c)
   try {
     const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
     assertPlain(value, 0)
@@ -68,6 +69,15 @@ function collect(incoming: IncomingMessage): Promise<Uint8Array> {
     }
     incoming.on('data', take).on('end', end).on('error', broken).on('close', broken)
   })
+}
+
+const JSON_TYPE = /^application\/(?:[a-z0-9.+-]+\+)?json\s*(?:;\s*charset="?utf-8"?\s*)?$/i
+
+/** @throws REQUEST.UNSUPPORTED_MEDIA_TYPE */
+export function assertJsonType(c: Context<ServerEnv>): void {
+  if (!JSON_TYPE.test(c.req.header('content-type') ?? '')) {
+    throw new AppError('REQUEST.UNSUPPORTED_MEDIA_TYPE')
+  }
 }
 
 function assertPlain(value: unknown, depth: number): void {

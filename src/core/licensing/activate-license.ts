@@ -24,6 +24,8 @@ const identifier = (max: number) =>
     .max(max, `must be at most ${max} characters`)
     // MySQL takes no half of a surrogate pair, and control characters have no place in a name
     .refine((text) => !/[\p{Cc}\p{Cs}]/u.test(text), 'must be text without control characters')
+    // the database takes two texts for one that differ in blanks at their end alone
+    .refine((text) => text === text.trim(), 'must not begin or end with a blank')
 
 export const ActivateLicenseInput = z
   .strictObject({

@@ -35,8 +35,7 @@ export const RecordUsageInput = z
     metadata: metadataSchema.optional(),
     idempotency_key: z
       .string('must be text')
-      .min(1, 'must not be empty')
-      .max(255, 'must be at most 255 characters')
+      .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 visible ASCII characters')
       .optional(),
   })
   .refine(({ quantity, value }) => quantity !== undefined || value !== undefined, {

@@ -5,7 +5,7 @@ import type { LastUsed } from '../../core/access/last-used.js'
 import type { LimitState, RateLimits } from '../../core/access/rate-limits.js'
 import type { Context } from '../../core/context.js'
 import { AppError } from '../../core/errors.js'
-import { TenantScope } from '../../core/tenants/scope.js'
+import { assertActive, TenantScope } from '../../core/tenants/scope.js'
 import { clientAddress } from '../client-address.js'
 import type { ServerEnv } from '../env.js'
 import { showLimits } from '../limit-headers.js'
@@ -41,6 +41,7 @@ export const enterByApiKey = (
     const states = await limits.count(standing, now)
     if (states.some((state) => state.exceeded)) throw exceeded(c, states, now)
     showLimits(c, states, now)
+    assertActive(standing.tenant)
     lastUsed.apiKey(standing.keyId)
     if (apiKey !== undefined && standing.appKeyId !== ctx.keyring.currentId) {
       lastUsed.rehash(ctx.keyring, standing.keyId, apiKey, standing.appKeyId)
