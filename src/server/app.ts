@@ -25,7 +25,11 @@ const RETRY_AFTER_SECONDS = 1
 const BASES = ['/v1', '/api/v1'] as const
 
 /** Disposing of it writes down what it still holds in memory. */
-export type App = AsyncDisposable & Pick<Hono<ServerEnv>, 'fetch' | 'request' | 'routes'>
+export type App = AsyncDisposable &
+  Pick<Hono<ServerEnv>, 'fetch' | 'request' | 'routes'> & {
+    /** Resolves when requests are counted together with other processes; after a while also when not. */
+    ready(): Promise<void>
+  }
 
 /** The whole HTTP surface, without a port: tests call `createApp(ctx).request(...)`. */
 export function createApp(ctx: Context, readiness: Readiness): App {
@@ -68,6 +72,8 @@ export function createApp(ctx: Context, readiness: Readiness): App {
     })
   })
   return Object.assign(app, {
+    // without Redis each process counts for itself, and says so in the log
+    ready: () => limits.ready().catch(() => {}),
     async [Symbol.asyncDispose]() {
       standings[Symbol.dispose]()
       await lastUsed[Symbol.asyncDispose]()

@@ -19,7 +19,10 @@ export function clientAddress(c: Context<ServerEnv>, trustedHops: number): strin
 }
 
 function subscriber(address: string): string {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/, '')
+  const plain = address
+    .replace(/^\[([^\]]*)\](:\d+)?$/, '$1')
+    .replace(/^(\d+(?:\.\d+){3}):\d+$/, '$1')
+    .replace(/^::ffff:(?=\d+\.)/i, '')
   if (!plain.includes(':')) return plain.slice(0, 64)
   const [head = '', tail = ''] = plain.split('::')
   const front = head.split(':').filter(Boolean)

@@ -16,7 +16,7 @@ export function showLimits(c: Context<ServerEnv>, states: readonly LimitState[],
     if (tightest && state.remaining < tightest.remaining) tightest = state
     const separator = policies === '' ? '' : ', '
     policies += `${separator}"${state.scope}";q=${state.limit};w=${state.periodSeconds}`
-    standings += `${separator}"${state.scope}";r=${state.remaining};t=${Math.max(0, state.resetAt - seconds)}`
+    standings += `${separator}"${state.scope}";r=${state.remaining};t=${Math.min(state.periodSeconds, Math.max(0, state.resetAt - seconds))}`
   }
   if (!tightest) return
   setHeader(c, 'X-RateLimit-Limit', String(tightest.limit))

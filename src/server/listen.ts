@@ -59,6 +59,7 @@ export async function listen(ctx: Context): Promise<Listening> {
   server.on('clientError', refuseMalformed)
   server.on('checkExpectation', (request, response) => void answer(request, response))
   server.on('connect', (_, socket) => refuseMalformed({ code: 'CONNECT' }, socket))
+  await app.ready()
   await bind(server, host, port)
   const unwatch = watchTenants(ctx)
   const bound = server.address()

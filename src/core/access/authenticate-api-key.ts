@@ -22,7 +22,10 @@ export async function authenticateApiKey(
   const standing = await findStanding(standings, keyring, apiKey)
   if (!standing) throw new AppError('AUTH.INVALID_API_KEY')
   if (standing.revokedAt) throw new AppError('AUTH.API_KEY_REVOKED')
-  if (standing.expiresAt && standing.expiresAt <= now) throw new AppError('AUTH.INVALID_API_KEY')
+  if (standing.expiresAt && standing.expiresAt <= now) {
+    // looks like an unknown key from outside; the cause tells that it is no guess
+    throw new AppError('AUTH.INVALID_API_KEY').because(new Error('the key has expired'))
+  }
   return standing
 }
 

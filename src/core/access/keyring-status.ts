@@ -58,7 +58,7 @@ const countLogins = async (db: PlatformDb): Promise<Map<string, number>> =>
   toMap(
     await rowsOf(
       db,
-      "select credentials_key_id as id, count(*) as count from tenants where status <> 'archived' group by credentials_key_id",
+      "select credentials_key_id as key_id, count(*) as count from tenants where status <> 'archived' group by credentials_key_id",
     ),
   )
 
@@ -67,9 +67,9 @@ const countSecrets = async (db: PlatformDb): Promise<Map<string, number>> =>
   toMap(
     await rowsOf(
       db,
-      "select substring_index(substring_index(secret_encrypted, '.', 2), '.', -1) as id, count(*) as count from webhook_endpoints group by id",
+      "select substring_index(substring_index(secret_encrypted, '.', 2), '.', -1) as key_id, count(*) as count from webhook_endpoints group by key_id",
     ),
   )
 
-const toMap = (rows: readonly { id: string; count: number }[]): Map<string, number> =>
-  new Map(rows.map(({ id, count }) => [id, Number(count)]))
+const toMap = (rows: readonly { key_id: string; count: number }[]): Map<string, number> =>
+  new Map(rows.map(({ key_id, count }) => [key_id, Number(count)]))

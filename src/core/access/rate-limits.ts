@@ -1,12 +1,13 @@
 import { once } from 'node:events'
 import { Redis } from 'ioredis'
 import {
+  RateLimiterMemory as LibraryMemory,
   type RateLimiterAbstract,
-  RateLimiterMemory,
   RateLimiterRedis,
   RateLimiterRes,
 } from 'rate-limiter-flexible'
 import { monthOf } from '../billing/plan.js'
+import { AppError } from '../errors.js'
 import type { Log } from '../log.js'
 import type { KeyStanding, RateLimit } from './api-key-store.js'
 
@@ -19,6 +20,22 @@ export type LimitState = {
   /** When the window ends, in unix seconds. */
   readonly resetAt: number
   readonly exceeded: boolean
+}
+
+/** The library sets a timer for each window, and a timer of more than 2^31-1 ms fires at once. */
+const LONGEST_TIMER_S = 2_147_483
+class RateLimiterMemory extends LibraryMemory {
+  override consume(
+    key: string | number,
+    points?: number,
+    options: { customDuration?: number } = {},
+  ) {
+    const seconds = options.customDuration ?? this.duration
+    return super.consume(key, points, {
+      ...options,
+      customDuration: Math.min(seconds, LONGEST_TIMER_S),
+    })
+  }
 }
 
 /** Failed attempts that an address has before it must wait. */
@@ -69,7 +86,14 @@ export class RateLimits {
   /** Resolves once Redis can be asked, where it is configured. @throws Error where it cannot be reached in time */
   async ready(): Promise<void> {
     if (!this.#redis || this.#redis.status === 'ready') return
-    await once(this.#redis, 'ready', { signal: AbortSignal.timeout(3_000) })
+    try {
+      await once(this.#redis, 'ready', { signal: AbortSignal.timeout(3_000) })
+    } catch (error) {
+      throw new AppError(
+        'USAGE.INVALID',
+        'Redis cannot be reached. Look at VALIDONX_REDIS_URL.',
+      ).because(error)
+    }
   }
 
   /** Counts one request of a key and of its tenant, and tells how both stand. */
@@ -91,9 +115,9 @@ export class RateLimits {
     ]
   }
 
-  /** Counts a failed attempt of an address. */
-  async countAttempt(address: string): Promise<LimitState> {
-    const state = await this.#consume('address', address, ATTEMPTS)
+  /** Counts a failed attempt of an address, or tells how it stands where the attempt was no guess. */
+  async countAttempt(address: string, isGuess = true): Promise<LimitState> {
+    const state = await this.#consume('address', address, ATTEMPTS, undefined, isGuess ? 1 : 0)
     if (state.exceeded) this.#waiting.set(address, state.resetAt * 1000)
     return state
   }
@@ -139,13 +163,14 @@ export class RateLimits {
     name: string,
     limit: RateLimit,
     duration?: number,
+    points = 1,
   ): Promise<LimitState> {
     try {
       const options = duration === undefined ? {} : { customDuration: duration }
       return stateOf(
         scope,
         limit,
-        await this.#limiter(scope, limit).consume(name, 1, options),
+        await this.#limiter(scope, limit).consume(name, points, options),
         false,
       )
     } catch (rejected) {

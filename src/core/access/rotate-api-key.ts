@@ -11,6 +11,7 @@ import { getTenant } from '../tenants/tenant-store.js'
 import type { ApiKey } from './api-key.js'
 import {
   findRateLimit,
+  listApiKeys,
   lockLiveApiKeys,
   setApiKeyDelivered,
   setApiKeyExpiry,
@@ -53,9 +54,13 @@ export async function rotateApiKey(
   const rotated = await inTransaction(ctx.platform, async (transaction) => {
     const at = ctx.now()
     const live = await lockLiveApiKeys(transaction, tenant.id, at)
-    const old = pick(slug, live, named)
+    const old = pick(slug, await listApiKeys(transaction, tenant.id), live, named)
     await endRelatives(ctx, transaction, live, old, at)
-    const oldEndsAt = earlier(old.expiresAt, addMilliseconds(at, graceSeconds * 1000))
+    // nobody has a key that was never shown, so it ends at once
+    const oldEndsAt =
+      old.deliveredAt === undefined
+        ? at
+        : earlier(old.expiresAt, addMilliseconds(at, graceSeconds * 1000))
     if (oldEndsAt <= at) {
       await setApiKeyRevoked(transaction, old.id, at)
       await recordRevocation(ctx, transaction, tenant.id, old.id, at)
@@ -87,21 +92,41 @@ export async function rotateApiKey(
 }
 
 /** The named key, or the one there is: a successor that nobody was shown stands for the key that it replaces. */
-function pick(slug: string, live: readonly ApiKey[], named: string | undefined): ApiKey {
-  const shown = live.filter(({ deliveredAt }) => deliveredAt !== undefined)
-  const superseded = new Set(shown.map(({ replacesId }) => replacesId))
-  const candidates = (shown.length > 0 ? shown : live).filter((key) =>
-    named === undefined ? !superseded.has(key.id) : isCalled(key, named),
-  )
+function pick(
+  slug: string,
+  all: readonly ApiKey[],
+  live: readonly ApiKey[],
+  named: string | undefined,
+): ApiKey {
+  const candidates = named === undefined ? unnamed(live) : calledOrTheirs(all, live, named)
   const [only, ...others] = candidates
   if (!only) throw new AppError('API_KEY.NOT_FOUND', named ?? 'that was shown', slug)
-  if (others.length > 0)
+  if (others.length > 0) {
     throw new AppError(
       'API_KEY.AMBIGUOUS',
       slug,
       candidates.map(({ prefix }) => prefix),
     )
+  }
   return only
+}
+
+/** Those that were shown and have no shown successor; where none was shown, all. */
+function unnamed(live: readonly ApiKey[]): ApiKey[] {
+  const shown = live.filter(({ deliveredAt }) => deliveredAt !== undefined)
+  const superseded = new Set(shown.map(({ replacesId }) => replacesId))
+  return (shown.length > 0 ? shown : live).filter((key) => !superseded.has(key.id))
+}
+
+/** The live key of that name, or the unseen successor of one that has ended: its rotation was cut off. */
+function calledOrTheirs(all: readonly ApiKey[], live: readonly ApiKey[], named: string): ApiKey[] {
+  const called = live.filter((key) => isCalled(key, named))
+  if (called.length > 0) return called
+  const ended = new Set(all.filter((key) => isCalled(key, named)).map(({ id }) => id))
+  return live.filter(
+    ({ replacesId, deliveredAt }) =>
+      replacesId !== undefined && ended.has(replacesId) && deliveredAt === undefined,
+  )
 }
 
 export const isCalled = ({ id, prefix, lastFour }: ApiKey, named: string): boolean =>

@@ -83,10 +83,15 @@ export function cutConnection(connection: Connection): void {
   stream.destroy()
 }
 
+/**
+ * Sets up a session that was opened or switched. Reads see what is committed when they are asked: what
+ * decides is a lock or a unique index, and a snapshot from before the lock would decide on old rows.
+ */
 export const setUpSession = (connection: Connection): Promise<void> =>
-  new Promise((done, fail) =>
-    connection.query(SESSION_SETUP, (error) => (error ? fail(error) : done())),
-  )
+  new Promise((done, fail) => {
+    connection.query('set session transaction isolation level read committed')
+    connection.query(SESSION_SETUP, (error) => (error ? fail(error) : done()))
+  })
 
 /** A pool of its own on one database; `database` undefined for none. */
 export function connectPool<Plane extends Knex>(

@@ -1,5 +1,5 @@
 import type { Context } from '../context.js'
-import { quoteText, quoteUser } from '../db/sql.js'
+import { quoteName, quoteText, quoteUser } from '../db/sql.js'
 import { affectedBy, rowsOf } from '../db/statements.js'
 import { inTransaction } from '../db/transaction.js'
 import { insertAudit } from '../events/audit-store.js'
@@ -12,11 +12,16 @@ type LoginRow = {
   credentials_generation: number
 }
 
-export type Renewed = { readonly tenantLogins: number; readonly webhookSecrets: number }
+export type Renewed = {
+  readonly tenantLogins: number
+  readonly webhookSecrets: number
+  readonly serverLogins: number
+}
 
 /**
  * Moves what hangs on an earlier application key to the current one: tenants' logins get another
- * password, webhook secrets are sealed anew. Each is done by itself; a run that is cut off is run again.
+ * password, webhook secrets and the logins of
+ * database servers are sealed anew. Each is done by itself; a run that is cut off is run again.
  * Between a login's change and its row's there is a moment in which new connections of that tenant are
  * refused and tried again; connections that are open stay.
  */
@@ -24,6 +29,7 @@ export async function renewSecrets(ctx: Context, keyId: string): Promise<Renewed
   return {
     tenantLogins: await renewLogins(ctx, keyId),
     webhookSecrets: await resealSecrets(ctx, keyId),
+    serverLogins: await resealServerLogins(ctx, keyId),
   }
 }
 
@@ -68,6 +74,23 @@ async function resealSecrets(ctx: Context, keyId: string): Promise<number> {
     await affectedBy(
       ctx.platform,
       'update webhook_endpoints set secret_encrypted = ? where id = ? and secret_encrypted = ?',
+      [ctx.keyring.encrypt(ctx.keyring.decrypt(sealed, id), id), id, sealed],
+    )
+  }
+  return rows.length
+}
+
+/** Only the provisioner may read these, and it alone uses them. */
+async function resealServerLogins(ctx: Context, keyId: string): Promise<number> {
+  const provisioner = await ctx.provisioner()
+  const servers = `${quoteName(ctx.config.platformDatabase)}.database_servers`
+  const rows = await provisioner.rows<{ id: string; sealed: string }>(
+    `select id, provisioner_login_encrypted as sealed from ${servers} where provisioner_login_encrypted like ?`,
+    [`v1.${keyId}.%`],
+  )
+  for (const { id, sealed } of rows) {
+    await provisioner.run(
+      `update ${servers} set provisioner_login_encrypted = ? where id = ? and provisioner_login_encrypted = ?`,
       [ctx.keyring.encrypt(ctx.keyring.decrypt(sealed, id), id), id, sealed],
     )
   }

@@ -43,8 +43,8 @@ export async function recordUsage(
   return lend((connection) =>
     inLentTransaction(connection, async () => {
       const licenses = await loadLicenses(connection, reports)
-      const known = await loadKnown(connection, reports)
       const counters = await lockCounters(connection, reports, licenses)
+      const known = await loadKnown(connection, reports)
       const batch = new Batch(tenant, licenses, known, counters)
       const outcomes = reports.map((report) => batch.decide(report))
       await batch.write(connection)

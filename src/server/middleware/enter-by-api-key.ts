@@ -32,7 +32,7 @@ export const enterByApiKey = (
     const standing = await authenticateApiKey(standings, ctx.keyring, apiKey, now).catch(
       async (error) => {
         if (!isRefusal(error)) throw error
-        const attempt = await limits.countAttempt(address)
+        const attempt = await limits.countAttempt(address, isGuess(error))
         if (attempt.exceeded) throw exceeded(c, [attempt], now)
         showLimits(c, [attempt], now)
         throw error
@@ -55,9 +55,13 @@ export const enterByApiKey = (
     await next()
   })
 
-const isRefusal = (error: unknown): boolean =>
+const isRefusal = (error: unknown): error is AppError =>
   error instanceof AppError &&
   (error.code === 'AUTH.INVALID_API_KEY' || error.code === 'AUTH.API_KEY_REVOKED')
+
+/** A key that was ours once is no guess: after a rotation its stragglers must not lock out their neighbours. */
+const isGuess = ({ code, cause }: AppError): boolean =>
+  code === 'AUTH.INVALID_API_KEY' && cause === undefined
 
 function exceeded(
   c: Parameters<typeof showLimits>[0],
@@ -65,7 +69,8 @@ function exceeded(
   now: Date,
 ): AppError {
   const state = states.find((each) => each.exceeded) ?? states[0]
-  const seconds = Math.max(1, (state?.resetAt ?? 0) - Math.floor(now.getTime() / 1000))
+  const left = (state?.resetAt ?? 0) - Math.floor(now.getTime() / 1000)
+  const seconds = Math.min(Math.max(1, left), state?.periodSeconds ?? left)
   showLimits(c, states, now)
   setHeader(c, 'Retry-After', String(seconds))
   return new AppError('RATE_LIMIT.EXCEEDED', seconds).with({

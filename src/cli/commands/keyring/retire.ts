@@ -18,7 +18,7 @@ export const keyringRetire = (runtime: Runtime) =>
         const renewed =
           ctx.keyring.has(keyId) && keyId !== ctx.keyring.currentId
             ? await renewSecrets(ctx, keyId)
-            : { tenantLogins: 0, webhookSecrets: 0 }
+            : { tenantLogins: 0, webhookSecrets: 0, serverLogins: 0 }
         await assertRetirable(ctx, keyId)
         await terminal.record(
           {
