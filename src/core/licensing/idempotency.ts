@@ -124,7 +124,7 @@ async function complete(
   await affectedBy(
     transaction,
     "update idempotency_keys set status = 'done', response_body = ?, expires_at = ? where scope_key = ?",
-    [JSON.stringify(result, keepDates), addMilliseconds(now, KEPT_MS), scopeKey],
+    [keep(result), addMilliseconds(now, KEPT_MS), scopeKey],
   )
 }
 
@@ -145,17 +145,22 @@ async function purge(db: Connection, now: Date): Promise<void> {
   ).catch(() => {})
 }
 
-/** Dates go through JSON as themselves, so that a replay is made of the same values as the first answer. */
-function keepDates(this: unknown, name: string, value: unknown): unknown {
-  const own = (this as Record<string, unknown>)[name]
-  return own instanceof Date ? { $date: own.toISOString() } : value
+/** A result as text, with the places of its dates: a caller's own text may look like anything. */
+const keep = (result: unknown): string => JSON.stringify({ result, dates: datePlaces(result, []) })
+
+function datePlaces(value: unknown, place: readonly string[]): (readonly string[])[] {
+  if (value instanceof Date) return [place]
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([name, own]) => datePlaces(own, [...place, name]))
 }
 
-const revive = <T>(column: unknown): T =>
-  JSON.parse(
-    typeof column === 'string' ? column : JSON.stringify(fromJsonColumn(column)),
-    (_, value) =>
-      typeof value === 'object' && value !== null && typeof value.$date === 'string'
-        ? new Date(value.$date)
-        : value,
-  ) as T
+function revive<T>(column: unknown): T {
+  const kept = fromJsonColumn<{ result: T; dates: string[][] }>(column)
+  for (const place of kept.dates) {
+    let holder = kept.result as Record<string, unknown>
+    for (const name of place.slice(0, -1)) holder = holder[name] as Record<string, unknown>
+    const last = place.at(-1) ?? ''
+    holder[last] = new Date(String(holder[last]))
+  }
+  return kept.result
+}

@@ -24,6 +24,13 @@ export type License = {
   readonly createdAt: Date
 }
 
+/** What a license grants under a code; undefined where nothing, also for "constructor" and its like. */
+export const entitlementOf = (
+  { entitlements }: Pick<License, 'entitlements'>,
+  code: string,
+): boolean | number | string | undefined =>
+  Object.hasOwn(entitlements, code) ? entitlements[code] : undefined
+
 const KEY_FORM = /^[0-9A-Z]{4}(-[0-9A-Z]{4}){3}$/
 const DAY_MS = 86_400_000
 

@@ -7,7 +7,7 @@ import type { TenantPlace } from '../db/tenant-database-manager.js'
 import { AppError } from '../errors.js'
 import { EVENT_SCHEMA_VERSION } from '../events/event.js'
 import { idFrom, newId } from '../ids.js'
-import { isWellFormedLicenseKey, judge, type License } from './license.js'
+import { entitlementOf, isWellFormedLicenseKey, judge, type License } from './license.js'
 import { LICENSE_COLUMNS, type LicenseRow, toLicense } from './license-store.js'
 import type { UsageEvent } from './usage-event.js'
 
@@ -105,7 +105,7 @@ class Batch {
       counterKey(report.code, license.id, monthOf(report.at).start),
     )
     if (!counter) return new AppError('SERVER.INTERNAL')
-    const granted = license.entitlements[report.code]
+    const granted = entitlementOf(license, report.code)
     const limit = typeof granted === 'number' ? granted : undefined
     const next = counter.value + report.quantity
     if (limit !== undefined && next > limit) {
@@ -200,7 +200,7 @@ class Batch {
 function refusalOf(license: License, { code, at }: UsageReport): AppError | undefined {
   const verdict = judge(license, at)
   if (verdict.code === 'REVOKED') return new AppError('LICENSE.REVOKED')
-  const granted = license.entitlements[code]
+  const granted = entitlementOf(license, code)
   if (!verdict.valid || granted === undefined || granted === false)
     return new AppError('ENTITLEMENTS.MISSING', code)
   return undefined
@@ -260,7 +260,7 @@ async function lockCounters(
   const wanted = new Map<string, [code: string, licenseId: string, start: Date, end: Date]>()
   for (const { licenseKey, code, at } of reports) {
     const license = licenses.get(licenseKey)
-    if (!license || license.entitlements[code] === undefined) continue
+    if (!license || entitlementOf(license, code) === undefined) continue
     const { start, end } = monthOf(at)
     wanted.set(counterKey(code, license.id, start), [code, license.id, start, end])
   }
