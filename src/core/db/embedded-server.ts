@@ -49,6 +49,7 @@ export async function startEmbeddedServer(
   const places = placesUnder(home)
   await makePrivateFolder(places.home)
   await makePrivateFolder(places.socketFolder)
+  await makePrivateFolder(places.temporary)
   await assertPrivate(places.socketFolder)
   if (await answers(places.socket)) return found(places, false)
   return withFileLock(lockOf(places), START_TIMEOUT_MS + 30_000, async () => {
@@ -102,6 +103,8 @@ export async function stopEmbeddedServer(home: string): Promise<boolean> {
 type Places = {
   readonly home: string
   readonly data: string
+  /** Its own: a server that starts deletes the temporary tables of all others that share its folder. */
+  readonly temporary: string
   readonly socketFolder: string
   readonly socket: string
   readonly pidFile: string
@@ -120,6 +123,7 @@ function placesUnder(folder: string): Places {
   return {
     home,
     data: join(home, 'data'),
+    temporary: join(home, 'tmp'),
     socketFolder,
     socket: join(socketFolder, 'mysqld.sock'),
     pidFile: join(home, 'mysqld.pid'),
@@ -158,14 +162,15 @@ async function makePrivateFolder(path: string): Promise<void> {
  * Made beside its place and renamed into it, so that a creation cut short is never taken for data.
  * Each has a name of its own: the program that makes it outlives a killed parent, and writes on.
  */
-async function createData(binary: DatabaseBinary, { home, data, log }: Places): Promise<void> {
+async function createData(binary: DatabaseBinary, places: Places): Promise<void> {
+  const { home, data } = places
   const draft = `${data}.new.${newId()}`
   for (const name of await readdir(home)) {
     if (name.startsWith('data.new'))
       await rm(join(home, name), { recursive: true, force: true }).catch(() => {})
   }
-  const code = await runToEnd(binary.createCommand(draft), log)
-  if (code !== 0) throw new AppError('DATABASE.EMBEDDED_FAILED', log)
+  const code = await runToEnd(binary.createCommand(draft), places)
+  if (code !== 0) throw new AppError('DATABASE.EMBEDDED_FAILED', places.log)
   await rename(draft, data)
   await writeFile(join(home, '.gitignore'), '*\n')
 }
@@ -180,6 +185,7 @@ async function launch(
     detached: true,
     stdio: ['ignore', log.fd, log.fd],
     cwd: places.home,
+    env: environment(places),
   })
   let exited = false
   server.once('exit', () => {
@@ -199,6 +205,8 @@ async function launch(
   if (!exited) server.kill('SIGKILL')
   throw new AppError('DATABASE.EMBEDDED_FAILED', places.log)
 }
+
+const environment = ({ temporary }: Places) => ({ ...process.env, TMPDIR: temporary })
 
 function serverArguments(
   binary: DatabaseBinary,
@@ -279,12 +287,15 @@ async function readPid({ pidFile }: Places): Promise<number | undefined> {
 
 async function runToEnd(
   [command, ...args]: readonly string[],
-  logPath: string,
+  places: Places,
 ): Promise<number | null> {
-  const log = await open(logPath, 'a', 0o600)
+  const log = await open(places.log, 'a', 0o600)
   try {
     return await new Promise((done) => {
-      const child = spawn(command as string, args, { stdio: ['ignore', log.fd, log.fd] })
+      const child = spawn(command as string, args, {
+        stdio: ['ignore', log.fd, log.fd],
+        env: environment(places),
+      })
       child.once('error', () => done(null))
       child.once('exit', done)
     })

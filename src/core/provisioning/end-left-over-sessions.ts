@@ -19,17 +19,26 @@ export async function endLeftOverSessions({ provisioner, tenant, lease }: Job): 
   await lease.confirm()
   const giveUpAt = performance.now() + GIVE_UP_MS
   for (let quiet = 0; quiet < QUIET_LOOKS; ) {
-    const sessions = await provisioner.rows<{ id: number }>(
-      'select id as id from information_schema.processlist where id <> connection_id() and user = substring_index(current_user(), ?, 1) and (db = ? or locate(?, info) > 0)',
-      ['@', tenant.database, `\`${tenant.database}\``],
-    )
+    const sessions = await sessionsAt(provisioner, tenant.database)
     quiet = sessions.length === 0 ? quiet + 1 : 0
-    for (const { id } of sessions) await kill(provisioner, id)
+    for (const id of sessions) await kill(provisioner, id)
     if (performance.now() > giveUpAt) {
       throw new AppError('LEASE.HELD', tenant.database, 'a session of a process that died', 5)
     }
     await sleep(LOOK_EVERY_MS)
   }
+}
+
+type Session = { Id: number; User: string; db: string | null; Info: string | null }
+
+/** Those of our own login that stand in the database or name it. */
+async function sessionsAt(provisioner: Job['provisioner'], database: string): Promise<number[]> {
+  // not information_schema.processlist, which MySQL gives up and MariaDB writes to a file first
+  const sessions = await provisioner.rows<Session>('show full processlist')
+  return sessions
+    .filter(({ User }) => User === provisioner.reach.login.user)
+    .filter(({ db, Info }) => db === database || Info?.includes(`\`${database}\``))
+    .map(({ Id }) => Id)
 }
 
 async function kill(provisioner: Job['provisioner'], id: number): Promise<void> {

@@ -51,6 +51,16 @@ describe('the embedded server', () => {
     expect((await stat(join(server.address.socketPath ?? '', '..'))).mode & 0o077).toBe(0)
   })
 
+  test('keeps its temporary tables to itself, where no other server clears them away', async ({
+    home,
+  }) => {
+    const server = await startEmbeddedServer(home, fast)
+
+    const [row] = await ask<{ folder: string }>(server, 'select @@tmpdir as folder')
+    expect(row?.folder).toBe(join(home, 'tmp'))
+    expect((await stat(join(home, 'tmp'))).mode & 0o077).toBe(0)
+  })
+
   test('is shared by all who start it at once', async ({ home }) => {
     const servers = await Promise.all(
       Array.from({ length: 8 }, () => startEmbeddedServer(home, fast)),
