@@ -1,3 +1,8 @@
+import { execFile } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
 import type { Connection, RowDataPacket } from 'mysql2/promise'
 import { createConnection } from 'mysql2/promise'
 import type { Migration } from '../../migrations/migration.js'
@@ -14,6 +19,7 @@ import {
   open,
   openProvisioner,
 } from '../support/platform.js'
+import { ROOT } from '../support/source-files.js'
 import { type Bench, type BenchOptions, type Figure, figure } from './report.js'
 import { interleave, ratiosOf, runAtOnce, spreadOf } from './rounds.js'
 import { startThrowAwayServer, type ThrowAwayServer } from './throw-away-server.js'
@@ -21,9 +27,10 @@ import { startThrowAwayServer, type ThrowAwayServer } from './throw-away-server.
 /**
  * `ours`: all twelve stages. `without template`: the same where the schema is made by the migrations.
  * `floor`: the same database, user and grants by raw SQL, in one round trip. `peer`: a new database and
- * `knex.migrate.latest()`, as it is commonly done.
+ * the command `knex migrate:latest` on it, as it is looped over in scripts. `peer in process`: the same
+ * by Knex's own function, in one process for all. Neither makes users, grants, defaults or keys.
  */
-const CONTENDERS = ['ours', 'floor', 'peer', 'without template'] as const
+const CONTENDERS = ['ours', 'floor', 'peer', 'peer in process', 'without template'] as const
 type Contender = (typeof CONTENDERS)[number]
 
 const CONCURRENCIES = [1, 2, 4] as const
@@ -51,12 +58,13 @@ async function measure(
   concurrency: number,
   { quick, signal, note }: BenchOptions,
 ): Promise<Figure[]> {
-  const rounds = quick ? 2 : 9
+  const rounds = quick ? 2 : 7
   const tenants = (quick ? 2 : 10) * concurrency
   const durations: Record<Contender, number[]> = {
     ours: [],
     floor: [],
     peer: [],
+    'peer in process': [],
     'without template': [],
   }
   note(`${rounds} rounds of ${tenants} tenants each, ${concurrency} at once`)
@@ -78,6 +86,12 @@ async function measure(
     figure(scenario, 'peer / ours (time)', '', ratiosOf(perTenant.peer, perTenant.ours), {
       atLeast: 2,
     }),
+    figure(
+      scenario,
+      'peer in process / ours (time)',
+      '',
+      ratiosOf(perTenant['peer in process'], perTenant.ours),
+    ),
     figure(
       scenario,
       'without template / ours (time)',
@@ -114,7 +128,7 @@ type Contest = AsyncDisposable & {
   readonly databaseOf: (contender: Contender, word: string) => string
 }
 
-async function openContest({ databaseUrl, socketPath }: ThrowAwayServer): Promise<Contest> {
+async function openContest({ databaseUrl, socketPath, folder }: ThrowAwayServer): Promise<Contest> {
   const [withTemplate, withoutTemplate] = [
     freshEnvironment(databaseUrl),
     freshEnvironment(databaseUrl),
@@ -134,6 +148,7 @@ async function openContest({ databaseUrl, socketPath }: ThrowAwayServer): Promis
     connections[0] as Connection,
     `${withTemplate.VALIDONX_TENANT_PREFIX}pattern`,
   )
+  const knexfile = await writeKnexfile(folder, socketPath)
   return {
     makers: {
       ours: (word) => provision(ours, word),
@@ -143,7 +158,11 @@ async function openContest({ databaseUrl, socketPath }: ThrowAwayServer): Promis
       },
       peer: async (word, worker) => {
         await connections[worker]?.query(`create database peer_${word}`)
-        await migrateAsCommonlyDone(socketPath, `peer_${word}`)
+        await migrateByCommand(knexfile, `peer_${word}`)
+      },
+      'peer in process': async (word, worker) => {
+        await connections[worker]?.query(`create database inner_${word}`)
+        await migrateInProcess(socketPath, `inner_${word}`)
       },
     },
     databaseOf: (contender, word) =>
@@ -152,6 +171,7 @@ async function openContest({ databaseUrl, socketPath }: ThrowAwayServer): Promis
         'without template': `${withoutTemplate.VALIDONX_TENANT_PREFIX}${word}`,
         floor: `floor_${word}`,
         peer: `peer_${word}`,
+        'peer in process': `inner_${word}`,
       })[contender],
     async [Symbol.asyncDispose]() {
       for (const connection of connections) connection.destroy()
@@ -207,7 +227,38 @@ async function floorScript(
   }
 }
 
-async function migrateAsCommonlyDone(socketPath: string, database: string): Promise<void> {
+/** A knexfile as a project would have it, with the migrations as they are shipped: compiled. */
+async function writeKnexfile(folder: string, socketPath: string): Promise<string> {
+  const migrations = pathToFileURL(join(ROOT, 'dist/migrations/tenant/index.js')).href
+  const path = join(folder, 'knexfile.mjs')
+  await writeFile(
+    path,
+    `import { tenantMigrations } from ${JSON.stringify(migrations)}
+export default {
+  client: 'mysql2',
+  connection: { socketPath: ${JSON.stringify(socketPath)}, user: 'root', database: process.env.PEER_DATABASE },
+  migrations: {
+    migrationSource: {
+      getMigrations: async () => [...tenantMigrations],
+      getMigrationName: ({ name }) => name,
+      getMigration: async (migration) => migration,
+    },
+  },
+}
+`,
+  )
+  return path
+}
+
+async function migrateByCommand(knexfile: string, database: string): Promise<void> {
+  await promisify(execFile)(
+    process.execPath,
+    [join(ROOT, 'node_modules/knex/bin/cli.js'), 'migrate:latest', '--knexfile', knexfile],
+    { cwd: ROOT, env: { PATH: process.env.PATH, PEER_DATABASE: database } },
+  )
+}
+
+async function migrateInProcess(socketPath: string, database: string): Promise<void> {
   const db = loadKnex()({
     client: 'mysql2',
     connection: { socketPath, user: 'root', database },
@@ -225,7 +276,7 @@ async function migrateAsCommonlyDone(socketPath: string, database: string): Prom
   }
 }
 
-/** A contender that makes less would win by that: all make the same tables. Only the peer marks no owner. */
+/** A contender that makes less would win by that: all make the same tables. Only the peers mark no owner. */
 async function assertSameTables(
   { databaseUrl }: ThrowAwayServer,
   databaseOf: Contest['databaseOf'],

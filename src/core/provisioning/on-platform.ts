@@ -3,15 +3,17 @@ import { inTransaction } from '../db/transaction.js'
 import type { Job } from './stage.js'
 
 /**
- * Writes of a stage to the platform: one transaction that a process which lost its lease cannot commit.
+ * Writes of a stage to the platform, and the record of its end: one transaction that a process which
+ * lost its lease cannot commit.
  *
  * @throws LEASE.LOST
  */
 export const onPlatform = <T>(
-  { ctx, lease }: Job,
+  { ctx, recordEnd }: Job,
   work: (transaction: PlatformDb, at: Date) => Promise<T>,
 ): Promise<T> =>
   inTransaction(ctx.platform, async (transaction) => {
-    await lease.fence(transaction)
-    return work(transaction, ctx.now())
+    const result = await work(transaction, ctx.now())
+    await recordEnd(transaction)
+    return result
   })

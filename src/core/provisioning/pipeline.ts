@@ -1,8 +1,9 @@
 import { channel } from 'node:diagnostics_channel'
+import type { PlatformDb } from '../db/connect.js'
 import { AppError, asAppError } from '../errors.js'
 import { setTenantStatus } from '../tenants/tenant-store.js'
 import type { Job, Stage } from './stage.js'
-import { listStageRecords, recordStages, type StageChange } from './stage-store.js'
+import { recordStages, type StageChange, type StageStatus } from './stage-store.js'
 
 export type StageState = 'kept' | 'running' | 'done' | 'failed'
 
@@ -24,7 +25,7 @@ export const provisioningChannel = channel('validonx:provisioning')
 /**
  * Runs in order what is not done yet, and writes each stage down as it ends: a second call resumes.
  * A stage counts as done where it is written down *and* its effect is there. The record of one
- * stage's end and of the next one's start are one statement.
+ * stage's end goes with whatever is written next: the next one's start, or its whole effect.
  *
  * @throws PROVISIONING.STOPPED with the stage's failure as its cause; LEASE.LOST; USAGE.INTERRUPTED
  *   between two stages after `signal` was aborted
@@ -35,74 +36,66 @@ export async function runStages(
   report: Report,
   signal?: AbortSignal,
 ): Promise<void> {
-  const { ctx, tenant, lease } = job
-  const records = await listStageRecords(ctx.platform, tenant.id)
-  const done = new Set(records.filter(({ status }) => status === 'done').map(({ stage }) => stage))
-  let ended: StageChange[] = []
-  const write = async (...changes: readonly StageChange[]) => {
-    const all = [...ended, ...changes]
-    ended = []
-    if (all.length > 0) await recordStages(ctx.platform, lease, tenant.id, all)
+  const { ctx, tenant, lease, finished } = job
+  let unwritten: StageChange[] = []
+  const write = async (db: PlatformDb, changes: readonly StageChange[]) => {
+    if (changes.length > 0) await recordStages(db, lease, tenant.id, changes)
+  }
+  const publish = (stage: string, point: string) =>
+    provisioningChannel.publish({ tenantId: tenant.id, stage, point })
+  const written = () => {
+    for (const { stage, status } of unwritten) if (status === 'done') publish(stage, 'after record')
+    unwritten = []
   }
 
   for (const [index, stage] of stages.entries()) {
     const progress = { stage: stage.name, position: index + 1, of: stages.length }
-    const publish = (point: string) =>
-      provisioningChannel.publish({ tenantId: tenant.id, stage: stage.name, point })
     if (signal?.aborted) {
-      await write()
+      await write(ctx.platform, unwritten)
       throw new AppError('USAGE.INTERRUPTED', `Provisioning "${tenant.slug}"`)
     }
-    if (done.has(stage.name) && (await stage.check(job))) {
+    if (finished.has(stage.name) && (await stage.check(job))) {
       report({ ...progress, state: 'kept' })
       continue
     }
 
-    const startedAt = ctx.now()
-    const record = { stage: stage.name, position: index + 1, startedAt }
-    const previous = ended.at(-1)?.stage
-    await write({ ...record, status: 'running', startedNow: true })
-    if (previous !== undefined) {
-      provisioningChannel.publish({ tenantId: tenant.id, stage: previous, point: 'after record' })
+    const record = { stage: stage.name, position: index + 1, startedAt: ctx.now() }
+    const startIsWritten = stage.effect === 'database server'
+    if (startIsWritten) {
+      await write(ctx.platform, [...unwritten, { ...record, status: 'running', startedNow: true }])
+      written()
     }
     report({ ...progress, state: 'running' })
-    publish('before effect')
+    publish(stage.name, 'before effect')
     const start = performance.now()
     const elapsed = () => Math.round(performance.now() - start)
+    const ended = (status: StageStatus): StageChange => ({
+      ...record,
+      status,
+      startedNow: !startIsWritten,
+      finishedAt: ctx.now(),
+      durationMs: elapsed(),
+    })
+    let endIsWritten = false
+    job.recordEnd = async (transaction) => {
+      await write(transaction, [...unwritten, ended('done')])
+      endIsWritten = true
+    }
     try {
       lease.assertHeld()
       await stage.run(job)
     } catch (thrown) {
       report({ ...progress, state: 'failed', durationMs: elapsed() })
-      await recordFailure(
-        job,
-        {
-          ...record,
-          status: 'failed',
-          startedNow: false,
-          finishedAt: ctx.now(),
-          durationMs: elapsed(),
-        },
-        thrown,
-      )
+      await recordFailure(job, [...unwritten, ended('failed')], thrown)
       throw stopped(thrown, tenant.slug, stage.name)
     }
-    publish('after effect')
-    ended = [
-      {
-        ...record,
-        status: 'done',
-        startedNow: false,
-        finishedAt: ctx.now(),
-        durationMs: elapsed(),
-      },
-    ]
+    publish(stage.name, 'after effect')
+    unwritten.push(ended('done'))
+    if (endIsWritten) written()
     report({ ...progress, state: 'done', durationMs: elapsed() })
   }
-  const last = ended.at(-1)?.stage
-  await write()
-  if (last !== undefined)
-    provisioningChannel.publish({ tenantId: tenant.id, stage: last, point: 'after record' })
+  await write(ctx.platform, unwritten)
+  written()
 }
 
 /** A decision of ours keeps its own code, so that it says what to do; anything else is where it stopped. */
@@ -113,21 +106,31 @@ function stopped(thrown: unknown, slug: string, stage: string): AppError {
 }
 
 /** Best effort: where the platform itself is away, the record still says `running`, and a resumed run knows. */
-async function recordFailure(job: Job, change: StageChange, thrown: unknown): Promise<void> {
+async function recordFailure(
+  job: Job,
+  changes: readonly StageChange[],
+  thrown: unknown,
+): Promise<void> {
   const { ctx, tenant, lease } = job
   const failure = asAppError(thrown)
   const error = `${failure.code}: ${failure.message}`
+  const stage = changes.at(-1)?.stage
   try {
-    await recordStages(ctx.platform, lease, tenant.id, [{ ...change, error }])
+    await recordStages(
+      ctx.platform,
+      lease,
+      tenant.id,
+      changes.map((change) => (change.stage === stage ? { ...change, error } : change)),
+    )
     await setTenantStatus(
       ctx.platform,
       tenant.id,
       ['provisioning'],
       'failed',
       ctx.now(),
-      `${change.stage}: ${error}`,
+      `${stage}: ${error}`,
     )
   } catch (cause) {
-    ctx.log.warn('a failed stage could not be written down', { stage: change.stage, error: cause })
+    ctx.log.warn('a failed stage could not be written down', { stage, error: cause })
   }
 }

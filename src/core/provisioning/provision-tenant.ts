@@ -81,9 +81,7 @@ export async function provisionTenant(
   const start = performance.now()
   const elapsed = () => Math.round(performance.now() - start)
   const known = await findTenant(ctx.platform, wish.slug)
-  const registered = known ?? (await registerTenant(ctx, wish))
-  const plan = await getPlanById(ctx.platform, registered.planId)
-  await assertSameWish(ctx, wish, registered, plan)
+  const { tenant: registered, plan, isNew } = await knownOrNew(ctx, wish, known)
 
   const leaveAsItIs = async (tenant: Tenant): Promise<Provisioned> => {
     const unchanged = {
@@ -100,8 +98,10 @@ export async function provisionTenant(
   if (await isFinished(ctx, registered)) return leaveAsItIs(registered)
   return withLease(ctx.platform, `tenant/${registered.id}`, ctx.lease, async (lease) => {
     // as it is now that nobody else works on it
-    const tenant = await getTenant(ctx.platform, wish.slug)
-    const job = await openJob(ctx, tenant, plan, lease)
+    const untouched = isNew && lease.generation === 1
+    const tenant = untouched ? registered : await getTenant(ctx.platform, wish.slug)
+    const records = untouched ? [] : await listStageRecords(ctx.platform, tenant.id)
+    const job = await openJob(ctx, tenant, plan, lease, records)
     if (await isFinished(ctx, tenant)) return leaveAsItIs(tenant)
     if (tenant.status === 'failed') {
       await setTenantStatus(ctx.platform, tenant.id, ['failed'], 'provisioning', ctx.now())
@@ -133,9 +133,28 @@ async function isFinished(ctx: Context, tenant: Tenant): Promise<boolean> {
   return !(await hasUndeliveredBootstrapKey(ctx.platform, tenant.id))
 }
 
-async function openJob(ctx: Context, tenant: Tenant, plan: Plan, lease: Lease): Promise<Job> {
+type Registered = { readonly tenant: Tenant; readonly plan: Plan; readonly isNew: boolean }
+
+async function knownOrNew(
+  ctx: Context,
+  wish: ProvisionTenantWish,
+  known: Tenant | undefined,
+): Promise<Registered> {
+  const registered = known
+    ? { tenant: known, plan: await getPlanById(ctx.platform, known.planId), isNew: false }
+    : await registerTenant(ctx, wish)
+  if (!registered.isNew) await assertSameWish(ctx, wish, registered.tenant, registered.plan)
+  return registered
+}
+
+async function openJob(
+  ctx: Context,
+  tenant: Tenant,
+  plan: Plan,
+  lease: Lease,
+  records: readonly StageRecord[],
+): Promise<Job> {
   const provisioner = await ctx.provisioner(await getServerById(ctx.platform, tenant.serverId))
-  const records = await listStageRecords(ctx.platform, tenant.id)
   return {
     ctx,
     provisioner,
@@ -145,6 +164,7 @@ async function openJob(ctx: Context, tenant: Tenant, plan: Plan, lease: Lease): 
     cutShort: new Set(records.filter(wasCutShort).map(({ stage }) => stage)),
     finished: new Set(records.filter(({ status }) => status === 'done').map(({ stage }) => stage)),
     bootstrapKey: undefined,
+    recordEnd: async () => {},
   }
 }
 

@@ -1,4 +1,5 @@
-import { getPlanByCode } from '../billing/plan-store.js'
+import type { Plan } from '../billing/plan.js'
+import { getPlanByCode, getPlanById } from '../billing/plan-store.js'
 import type { Context } from '../context.js'
 import type { PlatformDb } from '../db/connect.js'
 import { inTransaction } from '../db/transaction.js'
@@ -15,11 +16,14 @@ const DEFAULT_PLAN = 'starter'
 
 /**
  * Writes the tenant down, with its owner's membership, and answers the row. Of two at once one writes
- * and the other finds it: the unique index decides.
+ * and the other finds it (`isNew` false): the unique index decides.
  *
  * @throws PLAN.NOT_FOUND, SERVER.NOT_FOUND
  */
-export async function registerTenant(ctx: Context, wish: ProvisionTenantWish): Promise<Tenant> {
+export async function registerTenant(
+  ctx: Context,
+  wish: ProvisionTenantWish,
+): Promise<{ tenant: Tenant; plan: Plan; isNew: boolean }> {
   const plan = await getPlanByCode(ctx.platform, wish.plan ?? DEFAULT_PLAN)
   const server =
     wish.server === undefined
@@ -61,12 +65,17 @@ export async function registerTenant(ctx: Context, wish: ProvisionTenantWish): P
         },
       })
     })
-    return tenant
+    return { tenant, plan, isNew: true }
   } catch (error) {
     const other = isFailure(error, 'duplicate')
       ? await findTenant(ctx.platform, wish.slug)
       : undefined
-    if (other) return other
+    if (other)
+      return {
+        tenant: other,
+        plan: await getPlanById(ctx.platform, other.planId),
+        isNew: false,
+      }
     throw error
   }
 }

@@ -67,6 +67,7 @@ export type StageChange = {
 
 /**
  * Writes changes down in one statement, which finds no row to write where the lease was taken over.
+ * In a transaction it also holds off a takeover until the end of it.
  *
  * @throws LEASE.LOST
  */
@@ -98,6 +99,7 @@ export async function recordStages(
     `insert into provisioning_stages (${COLUMNS.join(', ')})
       select changes.* from (${rows.join(' union all ')}) changes
         join leases on leases.name = ? and leases.generation = ? and leases.holder = ?
+        lock in share mode
       on duplicate key update
         status = values(status),
         attempts = provisioning_stages.attempts + values(attempts),

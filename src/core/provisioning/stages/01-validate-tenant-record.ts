@@ -6,6 +6,7 @@ import type { Stage } from '../stage.js'
 /** The registry row is what all else is made from, so it is read again and judged before anything is made. */
 export const validateTenantRecord: Stage = {
   name: 'validate-tenant-record',
+  effect: 'none',
 
   check: async () => true,
 

@@ -9,6 +9,7 @@ import type { Job, Stage } from '../stage.js'
 /** The tenant's own database, marked as its own, and the one database user that may enter it. */
 export const createIsolatedDatabase: Stage = {
   name: 'create-isolated-database',
+  effect: 'database server',
 
   async check(job) {
     if ((await ownerOf(job.provisioner, job.tenant.database)) !== job.tenant.id) return false

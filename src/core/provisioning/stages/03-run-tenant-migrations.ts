@@ -14,6 +14,7 @@ import { createDatabase } from './02-create-isolated-database.js'
 /** The newest schema: the template's, replayed in one round trip, or the migrations where there is no template. */
 export const runTenantMigrations: Stage = {
   name: 'run-tenant-migrations',
+  effect: 'database server',
 
   check: async ({ provisioner, tenant }) =>
     (await pendingTenantMigrations(provisioner, tenant.database)).length === 0,

@@ -6,6 +6,7 @@ import type { Stage } from '../stage.js'
 /** How the tenant wants things done, as everyone begins. */
 export const seedConfigurationDefaults: Stage = {
   name: 'seed-configuration-defaults',
+  effect: 'database server',
 
   async check(job) {
     const present = new Set(await listSettingNames(tenantDb(job)))

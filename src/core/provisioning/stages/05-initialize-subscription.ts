@@ -11,6 +11,7 @@ import type { Stage } from '../stage.js'
 /** The tenant's subscription to its plan, from this calendar month on. */
 export const initializeSubscription: Stage = {
   name: 'initialize-subscription',
+  effect: 'platform',
 
   check: ({ ctx, tenant }) => hasCurrentSubscription(ctx.platform, tenant.id),
 

@@ -5,6 +5,7 @@ import type { Stage } from '../stage.js'
 /** What the plan grants, written where the tenant's own verbs read it. */
 export const initializeEntitlements: Stage = {
   name: 'initialize-entitlements',
+  effect: 'database server',
 
   async check(job) {
     const present = new Set((await listEntitlements(tenantDb(job))).map(({ code }) => code))

@@ -9,6 +9,7 @@ import type { Stage } from '../stage.js'
 /** A counter at zero for everything that the plan meters. */
 export const initializeUsageCounters: Stage = {
   name: 'initialize-usage-counters',
+  effect: 'database server',
 
   async check(job) {
     const present = new Set(await listCounterCodes(tenantDb(job)))

@@ -6,6 +6,7 @@ import type { Stage } from '../stage.js'
 /** The tenant's face, plain until somebody paints it. */
 export const setBrandingDefaults: Stage = {
   name: 'set-branding-defaults',
+  effect: 'database server',
 
   check: (job) => hasBranding(tenantDb(job)),
 

@@ -12,6 +12,7 @@ import type { Stage } from '../stage.js'
  */
 export const generateApiKey: Stage = {
   name: 'generate-api-key',
+  effect: 'platform',
 
   check: async ({ ctx, tenant, bootstrapKey }) =>
     bootstrapKey !== undefined ||

@@ -11,6 +11,7 @@ import type { Stage } from '../stage.js'
 /** A webhook endpoint without an address: disabled, its signing secret made and sealed, ready to be pointed somewhere. */
 export const createWebhookPlaceholder: Stage = {
   name: 'create-webhook-placeholder',
+  effect: 'platform',
 
   check: ({ ctx, tenant }) => hasWebhookPlaceholder(ctx.platform, tenant.id),
 

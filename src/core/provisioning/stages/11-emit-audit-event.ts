@@ -8,6 +8,7 @@ const eventIdOf = ({ tenant }: Job): string => idFrom('tenant.provisioned', tena
 
 export const emitAuditEvent: Stage = {
   name: 'emit-audit-event',
+  effect: 'platform',
 
   check: (job) => hasAudit(job.ctx.platform, eventIdOf(job)),
 

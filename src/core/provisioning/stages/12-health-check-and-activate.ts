@@ -11,6 +11,7 @@ import type { Job, Stage } from '../stage.js'
 /** Asks the tenant's database, as the tenant's own user, whether all of it is there; then opens the tenant. */
 export const healthCheckAndActivate: Stage = {
   name: 'health-check-and-activate',
+  effect: 'platform',
 
   check: async ({ ctx, tenant }) =>
     (await findTenant(ctx.platform, tenant.slug))?.status === 'active',
