@@ -251,10 +251,11 @@ export default {
 }
 
 async function migrateByCommand(knexfile: string, database: string): Promise<void> {
+  const knex = join(ROOT, 'node_modules/knex')
   await promisify(execFile)(
     process.execPath,
-    [join(ROOT, 'node_modules/knex/bin/cli.js'), 'migrate:latest', '--knexfile', knexfile],
-    { cwd: ROOT, env: { PATH: process.env.PATH, PEER_DATABASE: database } },
+    [join(knex, 'bin/cli.js'), 'migrate:latest', '--knexfile', knexfile],
+    { env: { PATH: process.env.PATH, KNEX_PATH: join(knex, 'knex.js'), PEER_DATABASE: database } },
   )
 }
 
