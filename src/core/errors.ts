@@ -118,6 +118,12 @@ export const catalogue = {
     exit: 75,
     say: () => 'The database server is out of disk space. Free some and run the command again.',
   }),
+  'REDIS.UNREACHABLE': entry({
+    status: 503,
+    exit: 69,
+    say: () =>
+      'Redis cannot be reached. Check that it runs, and the address in VALIDONX_REDIS_URL.',
+  }),
   'DATABASE.BINARY_MISSING': entry({
     status: 500,
     exit: 69,

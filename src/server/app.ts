@@ -96,6 +96,6 @@ export const createRateLimits = (ctx: Pick<Context, 'config' | 'log'>): RateLimi
 
 /** Faults of the installation name servers, logins and paths: those are for the log alone. */
 function forCallers(fault: AppError): AppError {
-  const isOurs = /^(DATABASE|PLATFORM|CONFIG|LEASE|PROVISIONING)\./.test(fault.code)
+  const isOurs = /^(DATABASE|REDIS|PLATFORM|CONFIG|LEASE|PROVISIONING)\./.test(fault.code)
   return isOurs && fault.code !== 'DATABASE.BUSY' ? new AppError('SERVER.UNAVAILABLE') : fault
 }

@@ -5,8 +5,9 @@ import type { KeyStanding } from './api-key-store.js'
 import type { KeyStandings } from './key-standings.js'
 
 /**
- * The key and the tenant that it belongs to; whether that tenant is open is for the caller to ask. Nothing is looked up for text that cannot be a key, and the look-up
- * is by HMAC through a unique index: an attacker who cannot compute the hash learns nothing from its time.
+ * The key and the tenant that it belongs to; whether that tenant is open is for the caller to ask.
+ * Nothing is looked up for text that cannot be a key, and the look-up is by HMAC through a unique
+ * index: an attacker who cannot compute the hash learns nothing from its time.
  *
  * @throws AUTH.INVALID_API_KEY (missing, malformed, unknown and expired look the same),
  *   AUTH.API_KEY_REVOKED
@@ -35,12 +36,13 @@ async function findStanding(
   keyring: Keyring,
   apiKey: string,
 ): Promise<KeyStanding | undefined> {
-  for (const keyId of keyring.ids) {
-    const hash = keyring.hashApiKey(apiKey, keyId)
+  const hashes = keyring.ids.map((keyId) => keyring.hashApiKey(apiKey, keyId))
+  for (const hash of hashes) {
     const id = hash.toString('hex')
     const recalled = standings.recall(id)
     const standing = recalled ? recalled.standing : await standings.read(id, hash)
     if (standing) return standing
   }
-  return undefined
+  // between two look-ups another process may have moved the key from the old hash to the new
+  return hashes.length > 1 ? standings.readTogether(hashes) : undefined
 }

@@ -5,7 +5,8 @@ import { findKeyStandings, type KeyStanding } from './api-key-store.js'
 export const MAX_AGE_MS = 900
 /** How often those that are in use are read again, all in one statement. */
 const REFRESH_MS = 400
-/** A hot entry that nobody asked for since the last reading is left to expire. */
+/** An entry that nobody asked for in so long is left to expire: reading it in company is cheaper than alone. */
+const IN_USE_MS = 3_000
 const MAX_ENTRIES = 20_000
 const MAX_PER_STATEMENT = 1_000
 /** A reading that takes longer is given up: an answer must not be older than the bound when it comes. */
@@ -15,7 +16,7 @@ type Entry = {
   standing: KeyStanding | undefined
   /** When the statement that read it was sent: what it says was true at that time or later. */
   readAt: number
-  used: boolean
+  usedAt: number
   readonly hash: Buffer
 }
 
@@ -29,6 +30,8 @@ export class KeyStandings {
   readonly #db: PlatformDb
   readonly #entries = new Map<string, Entry>()
   readonly #reading = new Map<string, Promise<KeyStanding | undefined>>()
+  /** Keys that one statement found under none of their hashes, and when it was sent. */
+  readonly #refused = new Map<string, number>()
   readonly #timer: NodeJS.Timeout
   #refreshing = false
 
@@ -41,8 +44,9 @@ export class KeyStandings {
   /** What is known of a key for certain, or undefined where reading is needed first. */
   recall(id: string): { readonly standing: KeyStanding | undefined } | undefined {
     const entry = this.#entries.get(id)
-    if (!entry || performance.now() - entry.readAt > MAX_AGE_MS) return undefined
-    entry.used = true
+    const now = performance.now()
+    if (!entry || now - entry.readAt > MAX_AGE_MS) return undefined
+    entry.usedAt = now
     return entry
   }
 
@@ -54,12 +58,31 @@ export class KeyStandings {
     const reading = findKeyStandings(this.#db, [hash], READING_MS)
       .then((found) => {
         const standing = found.get(id)
-        this.#remember(id, { standing, readAt, used: true, hash })
+        this.#remember(id, { standing, readAt, usedAt: readAt, hash })
         return standing
       })
       .finally(() => this.#reading.delete(id))
     this.#reading.set(id, reading)
     return reading
+  }
+
+  /** One key under all hashes that it may have, in one statement; that it has none is remembered too. */
+  async readTogether(hashes: readonly Buffer[]): Promise<KeyStanding | undefined> {
+    const name = hashes[0]?.toString('hex') ?? ''
+    const readAt = performance.now()
+    if (readAt - (this.#refused.get(name) ?? -Infinity) <= MAX_AGE_MS) return undefined
+    const found = await findKeyStandings(this.#db, hashes, READING_MS)
+    for (const hash of hashes) {
+      const id = hash.toString('hex')
+      this.#remember(id, { standing: found.get(id), readAt, usedAt: readAt, hash })
+    }
+    const [standing] = found.values()
+    if (standing) return standing
+    this.#refused.delete(name)
+    this.#refused.set(name, readAt)
+    const [oldest] = this.#refused.keys()
+    if (this.#refused.size > MAX_ENTRIES && oldest !== undefined) this.#refused.delete(oldest)
+    return undefined
   }
 
   [Symbol.dispose](): void {
@@ -100,13 +123,16 @@ export class KeyStandings {
     }
   }
 
-  /** Keeps what was used since the last time, and forgets what is too old to be of use. */
+  /** Answers what was used lately, and forgets what is too old to be of use. */
   #sortOut(): [string, Entry][] {
     const used: [string, Entry][] = []
     const now = performance.now()
+    for (const [name, readAt] of this.#refused) {
+      if (now - readAt <= MAX_AGE_MS) break
+      this.#refused.delete(name)
+    }
     for (const [id, entry] of this.#entries) {
-      if (entry.used) {
-        entry.used = false
+      if (now - entry.usedAt < IN_USE_MS) {
         used.push([id, entry])
       } else if (now - entry.readAt > MAX_AGE_MS) {
         this.#entries.delete(id)

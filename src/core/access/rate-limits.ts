@@ -89,10 +89,7 @@ export class RateLimits {
     try {
       await once(this.#redis, 'ready', { signal: AbortSignal.timeout(3_000) })
     } catch (error) {
-      throw new AppError(
-        'USAGE.INVALID',
-        'Redis cannot be reached. Look at VALIDONX_REDIS_URL.',
-      ).because(error)
+      throw new AppError('REDIS.UNREACHABLE').because(error)
     }
   }
 

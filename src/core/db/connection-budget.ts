@@ -55,6 +55,12 @@ type Slot = {
 const SESSION_END_MS = 100
 
 /**
+ * For how long a tenant waits for a connection of its own to come back before it takes one from
+ * another: a switch costs both servers as much as two queries, and the other wants it back.
+ */
+const OWN_FIRST_MS = 20
+
+/**
  * The connections of this process to one database server, for all tenants together: never more than
  * the limit, each bound to one tenant at a time. An idle one stays bound, and is re-bound to another
  * tenant by COM_CHANGE_USER when there is none left to open: the server itself then forgets the
@@ -73,6 +79,7 @@ export class ConnectionBudget {
   #opened = 0
   #rebound = 0
   #refused = 0
+  #patience: NodeJS.Timeout | undefined
   #closed = false
   /** Whether the server reads our statements as we write them, before any setting of ours. */
   #plainReads: boolean | undefined
@@ -109,7 +116,7 @@ export class ConnectionBudget {
   take(target: Target): Promise<Lent> {
     if (this.#closed) return Promise.reject(new AppError('SERVER.SHUTTING_DOWN'))
     // whoever waits already goes first: a newcomer must not pass by
-    const claimed = this.#line.isEmpty ? this.#claim(target) : this.#claimWhileOthersWait(target)
+    const claimed = this.#line.isEmpty ? this.#claim(target, 0) : this.#claimWhileOthersWait(target)
     if (claimed) return claimed
     if (this.#line.length >= this.#limits.waiting) {
       this.#refused += 1
@@ -121,6 +128,7 @@ export class ConnectionBudget {
     })
     // those before it may only wait for their own tenant's share, and there may be room for this one
     this.#serveLine()
+    this.#patience ??= setTimeout(() => this.#lookAgain(), OWN_FIRST_MS).unref()
     return place
   }
 
@@ -158,6 +166,7 @@ export class ConnectionBudget {
   close(): void {
     this.#closed = true
     clearInterval(this.#reaper)
+    clearTimeout(this.#patience)
     this.#line.turnAwayAll(() => new AppError('SERVER.SHUTTING_DOWN'))
     for (const slot of [...this.#slots]) {
       if (this.#idle.has(slot)) {
@@ -168,8 +177,9 @@ export class ConnectionBudget {
   }
 
   /** The best connection for the target, marked as used before anything is awaited. */
-  #claim(target: Target): Promise<Lent> | undefined {
-    if ((this.#usedByTenant.get(target.tenantId) ?? 0) >= this.#limits.perTenant) return undefined
+  #claim(target: Target, waitedMs: number): Promise<Lent> | undefined {
+    const used = this.#usedByTenant.get(target.tenantId) ?? 0
+    if (used >= this.#limits.perTenant) return undefined
     const own = this.#idleByTenant.get(target.tenantId)?.at(-1)
     if (own?.connection && own.target.login.password === target.login.password) {
       this.#wake(own)
@@ -189,6 +199,7 @@ export class ConnectionBudget {
       this.#countUse(target.tenantId, 1)
       return this.#open(slot)
     }
+    if (used > 0 && waitedMs < OWN_FIRST_MS) return undefined
     const [leastRecent] = this.#idle
     if (!leastRecent) return undefined
     this.#wake(leastRecent)
@@ -199,12 +210,20 @@ export class ConnectionBudget {
   /** Others wait for capacity; a tenant with an idle connection of its own takes nothing from them. */
   #claimWhileOthersWait(target: Target): Promise<Lent> | undefined {
     return this.#idleByTenant.has(target.tenantId) && !this.#line.has(target.tenantId)
-      ? this.#claim(target)
+      ? this.#claim(target, 0)
       : undefined
   }
 
   #serveLine(): void {
-    this.#line.serve((target) => this.#claim(target))
+    this.#line.serve((target, waitedMs) => this.#claim(target, waitedMs))
+  }
+
+  /** Nothing may have come back while somebody's patience ended. */
+  #lookAgain(): void {
+    this.#patience = undefined
+    this.#serveLine()
+    if (this.#line.isEmpty || this.#closed) return
+    this.#patience = setTimeout(() => this.#lookAgain(), OWN_FIRST_MS).unref()
   }
 
   async #open(slot: Slot): Promise<Lent> {

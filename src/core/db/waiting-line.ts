@@ -2,6 +2,7 @@ type Waiter<Request, Grant> = {
   readonly request: Request
   readonly grant: (claimed: Promise<Grant>) => void
   readonly refuse: (error: Error) => void
+  readonly joinedAt: number
   readonly timer: NodeJS.Timeout
 }
 
@@ -32,7 +33,13 @@ export class WaitingLine<Request, Grant> {
         this.#leave(group, waiter)
         reject(tooLate())
       }, timeoutMs)
-      const waiter: Waiter<Request, Grant> = { request, grant: resolve, refuse: reject, timer }
+      const waiter: Waiter<Request, Grant> = {
+        request,
+        grant: resolve,
+        refuse: reject,
+        joinedAt: performance.now(),
+        timer,
+      }
       const others = this.#groups.get(group)
       if (others) others.push(waiter)
       else this.#groups.set(group, [waiter])
@@ -40,14 +47,16 @@ export class WaitingLine<Request, Grant> {
     })
   }
 
-  /** Serves in turn until `claim` has nothing left for any group. */
-  serve(claim: (request: Request) => Promise<Grant> | undefined): void {
+  /** Serves in turn until `claim`, which is told for how long each has waited, has nothing left for any group. */
+  serve(claim: (request: Request, waitedMs: number) => Promise<Grant> | undefined): void {
+    if (this.#length === 0) return
+    const now = performance.now()
     let served = true
     while (served && this.#length > 0) {
       served = false
       for (const [group, waiters] of [...this.#groups]) {
         const first = waiters[0]
-        const claimed = first && claim(first.request)
+        const claimed = first && claim(first.request, now - first.joinedAt)
         if (!first || !claimed) continue
         served = true
         this.#leave(group, first)

@@ -85,18 +85,27 @@ export class UsageWriter {
     ) {
       const batch = line.splice(0, MAX_BATCH)
       if (line.length === 0) this.#waiting.delete(tenant.id)
-      try {
-        const outcomes = await this.#commit(
-          tenant,
-          batch.map(({ report }) => report),
-        )
-        for (const [index, { settle }] of batch.entries())
-          settle(outcomes[index] ?? new AppError('SERVER.INTERNAL'))
-      } catch (error) {
+      await this.#answer(tenant, batch)
+    }
+    this.#writing.delete(tenant.id)
+  }
+
+  async #answer(tenant: TenantPlace, batch: readonly Waiting[]): Promise<void> {
+    try {
+      const outcomes = await this.#commit(
+        tenant,
+        batch.map(({ report }) => report),
+      )
+      for (const [index, { settle }] of batch.entries())
+        settle(outcomes[index] ?? new AppError('SERVER.INTERNAL'))
+    } catch (error) {
+      // a statement that the server refuses may be one report's fault: nothing was written, so each by itself
+      if (batch.length > 1 && isFailure(error, 'other')) {
+        for (const each of batch) await this.#answer(tenant, [each])
+      } else {
         for (const { fail } of batch) fail(error)
       }
     }
-    this.#writing.delete(tenant.id)
   }
 
   /** Over again where the server rolled it back, or another process used one of the idempotency keys first. */

@@ -116,6 +116,27 @@ describe('a tenant’s share', () => {
   )
 })
 
+describe('a tenant that wants a second connection where all are taken', () => {
+  test.for([
+    ['has its own again as soon as that comes back, and takes nobody else’s', true, 0],
+    ['takes another’s that is idle after a moment in vain', false, 1],
+  ] as const)('%s', async ([, comesBack, rebound], { openWith, place, neighbour }) => {
+    const ctx = await openWith({ VALIDONX_CONNECTIONS: '2', VALIDONX_CONNECTIONS_PER_TENANT: '2' })
+    await ctx.tenantDatabases.lend(neighbour, async () => {})
+    const first = hold(ctx, place)
+    await first.begun
+    const second = hold(ctx, place)
+    if (comesBack) first.release()
+    await second.begun
+    first.release()
+    second.release()
+    const threads = await Promise.all([first.ended, second.ended])
+
+    expect(gaugesOf(ctx)).toMatchObject({ opened: 2, rebound })
+    expect(new Set(threads).size).toBe(comesBack ? 1 : 2)
+  })
+})
+
 describe('where all connections are in use', () => {
   test('whoever waits too long is told that the database is busy', async ({
     openWith,
