@@ -1,17 +1,19 @@
 import { defineConfig } from 'vitest/config'
 
+/** What needs no database: the inner loop. */
+const UNIT = ['tests/**/*.unit.test.ts', 'tests/architecture.test.ts']
+
 export default defineConfig({
   test: {
     projects: [
       {
-        // needs no database: the inner loop
-        test: { name: 'unit', include: ['tests/**/*.unit.test.ts'] },
+        test: { name: 'unit', include: UNIT },
       },
       {
         test: {
           name: 'database',
           include: ['tests/**/*.test.ts'],
-          exclude: ['tests/**/*.unit.test.ts'],
+          exclude: UNIT,
           globalSetup: 'tests/support/database-server.ts',
           testTimeout: 60_000,
           hookTimeout: 120_000,
