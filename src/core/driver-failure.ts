@@ -47,6 +47,8 @@ const BY_ERRNO: Readonly<Record<number, FailureKind>> = {
   1969: 'statement rolled back',
   3024: 'statement rolled back',
   1317: 'statement rolled back',
+  // MariaDB, where several sessions are the first to write to a new table
+  1467: 'statement rolled back',
   1213: 'transaction rolled back',
   1020: 'transaction rolled back',
   1053: 'connection lost',

@@ -42,6 +42,12 @@ export async function findDatabaseBinary(
   return undefined
 }
 
+/** What its programs are run with. A server that starts clears the temporary tables of all others from its folder. */
+export const programEnvironment = (temporaryFolder: string): NodeJS.ProcessEnv => ({
+  ...process.env,
+  TMPDIR: temporaryFolder,
+})
+
 async function mariaDb(
   server: string,
   version: string,

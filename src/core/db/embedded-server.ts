@@ -9,7 +9,7 @@ import { AppError } from '../errors.js'
 import { newId } from '../ids.js'
 import { isProcessAlive } from '../processes.js'
 import { cutConnection } from './connect.js'
-import { type DatabaseBinary, findDatabaseBinary } from './database-binary.js'
+import { type DatabaseBinary, findDatabaseBinary, programEnvironment } from './database-binary.js'
 import { loadMysql } from './drivers.js'
 import { withFileLock } from './file-lock.js'
 import type { Login, ServerAddress } from './server-address.js'
@@ -103,7 +103,6 @@ export async function stopEmbeddedServer(home: string): Promise<boolean> {
 type Places = {
   readonly home: string
   readonly data: string
-  /** Its own: a server that starts deletes the temporary tables of all others that share its folder. */
   readonly temporary: string
   readonly socketFolder: string
   readonly socket: string
@@ -150,7 +149,7 @@ async function assertPrivate(path: string): Promise<void> {
 async function makePrivateFolder(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true, mode: 0o700 })
-    const probe = join(path, `.probe-${process.pid}`)
+    const probe = join(path, `.probe-${newId()}`)
     await writeFile(probe, '', { mode: 0o600 })
     await rm(probe)
   } catch (error) {
@@ -185,7 +184,7 @@ async function launch(
     detached: true,
     stdio: ['ignore', log.fd, log.fd],
     cwd: places.home,
-    env: environment(places),
+    env: programEnvironment(places.temporary),
   })
   let exited = false
   server.once('exit', () => {
@@ -205,8 +204,6 @@ async function launch(
   if (!exited) server.kill('SIGKILL')
   throw new AppError('DATABASE.EMBEDDED_FAILED', places.log)
 }
-
-const environment = ({ temporary }: Places) => ({ ...process.env, TMPDIR: temporary })
 
 function serverArguments(
   binary: DatabaseBinary,
@@ -294,7 +291,7 @@ async function runToEnd(
     return await new Promise((done) => {
       const child = spawn(command as string, args, {
         stdio: ['ignore', log.fd, log.fd],
-        env: environment(places),
+        env: programEnvironment(places.temporary),
       })
       child.once('error', () => done(null))
       child.once('exit', done)

@@ -1,6 +1,8 @@
 import type { Knex } from 'knex'
 import type { Migration } from '../../../migrations/migration.js'
 import { isFailure } from '../driver-failure.js'
+import { affectedBy } from './statements.js'
+import { startingOver } from './transaction.js'
 
 /** Knex's own ledger and lock table, to the letter: its CLI agrees with us on any database. */
 export const LEDGER_TABLES: readonly string[] = [
@@ -10,8 +12,11 @@ export const LEDGER_TABLES: readonly string[] = [
 
 export async function prepareLedger(db: Knex): Promise<void> {
   for (const table of LEDGER_TABLES) await db.raw(table)
-  await db.raw(
-    'insert into knex_migrations_lock (is_locked) select 0 from dual where not exists (select 1 from knex_migrations_lock)',
+  await startingOver(() =>
+    affectedBy(
+      db,
+      'insert into knex_migrations_lock (is_locked) select 0 from dual where not exists (select 1 from knex_migrations_lock)',
+    ),
   )
 }
 
