@@ -452,7 +452,7 @@ describe(`the ${NAUGHTY.length} strings of big-list-of-naughty-strings and ${OUR
       const fresh = new Map(
         rows.map(({ id, license_id, k, metadata }) => [
           id,
-          { license: license_id, key: k, metadata: hex(JSON.stringify(asValue(metadata))) },
+          { license: license_id, key: k, metadata: hex(inOrder(asValue(metadata))) },
         ]),
       )
       expect(different(fresh, expected)).toEqual([])
@@ -540,12 +540,20 @@ async function stored(shop: Shop): Promise<Map<string, Stored>> {
       {
         instance,
         device,
-        metadata: hex(JSON.stringify(asValue(metadata))),
+        metadata: hex(inOrder(asValue(metadata))),
         told: hex((asValue(changes) as { after: { instance_id: string } }).after.instance_id),
       },
     ]),
   )
 }
+
+/** As JSON with names in order: MySQL keeps them in an order of its own. */
+const inOrder = (value: unknown): string =>
+  JSON.stringify(value, (_, own: unknown) =>
+    typeof own === 'object' && own !== null && !Array.isArray(own)
+      ? Object.fromEntries(Object.entries(own).sort(([one], [other]) => (one < other ? -1 : 1)))
+      : own,
+  )
 
 const asValue = (column: unknown): unknown =>
   typeof column === 'string' ? JSON.parse(column) : column
@@ -557,7 +565,7 @@ function storedFrom(answer: Answer, { device_fingerprint }: Activation): Stored 
   return {
     instance,
     device: hex(String(sent.device_fingerprint ?? device_fingerprint)),
-    metadata: hex(JSON.stringify(sent.metadata ?? {})),
+    metadata: hex(inOrder(sent.metadata ?? {})),
     told: instance,
   }
 }
@@ -571,7 +579,7 @@ function usageFrom(answer: Answer, licenses: readonly License[]): StoredUsage {
     license,
     key: key === undefined ? null : hex(String(key)),
     metadata: hex(
-      JSON.stringify({
+      inOrder({
         ...(sent.metadata as object),
         license_key_id: license,
         source: 'integration_api',

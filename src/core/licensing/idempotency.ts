@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Connection } from 'mysql2'
 import { addMilliseconds } from '../clock.js'
 import { affectedBy, rowsOf } from '../db/statements.js'
+import { startingOver } from '../db/transaction.js'
 import { isFailure } from '../driver-failure.js'
 import { AppError } from '../errors.js'
 import { fromJsonColumn } from '../parse.js'
@@ -86,10 +87,13 @@ async function claim<T>(
 ): Promise<{ result: T } | undefined> {
   const expiresAt = addMilliseconds(now, IN_PROGRESS_MS)
   try {
-    await affectedBy(
-      db,
-      "insert into idempotency_keys (scope_key, request_hash, status, created_at, expires_at) values (?, ?, 'in_progress', ?, ?)",
-      [scopeKey, hash, now, expiresAt],
+    // those who wait for the same key while it is given up may deadlock among themselves
+    await startingOver(() =>
+      affectedBy(
+        db,
+        "insert into idempotency_keys (scope_key, request_hash, status, created_at, expires_at) values (?, ?, 'in_progress', ?, ?)",
+        [scopeKey, hash, now, expiresAt],
+      ),
     )
     return undefined
   } catch (error) {
@@ -129,10 +133,10 @@ async function complete(
 }
 
 async function release(db: Connection, scopeKey: string): Promise<void> {
-  await affectedBy(
-    db,
-    "delete from idempotency_keys where scope_key = ? and status = 'in_progress'",
-    [scopeKey],
+  await startingOver(() =>
+    affectedBy(db, "delete from idempotency_keys where scope_key = ? and status = 'in_progress'", [
+      scopeKey,
+    ]),
   ).catch(() => {})
 }
 
