@@ -28,7 +28,7 @@ const PLAN: Readonly<Record<string, readonly string[]>> = {
   'core/billing': [...HOUSE],
   'core/access': [...HOUSE, 'core/billing'],
   'core/licensing': [...HOUSE, 'core/billing', 'seeds'],
-  'core/fleet': [...HOUSE, 'migrations'],
+  'core/fleet': [...NOUNS, 'migrations', 'seeds'],
   'core/provisioning': [...NOUNS, 'core/fleet', 'migrations', 'seeds'],
   'core/platform': [...NOUNS, 'core/fleet', 'migrations', 'seeds'],
   server: [...NOUNS],

@@ -19,6 +19,7 @@ import * as webhookDeliveries from './20261101-17-webhook-deliveries.js'
 import * as provisioningStages from './20261101-18-provisioning-stages.js'
 import * as rollouts from './20261101-19-rollouts.js'
 import * as rolloutTenants from './20261101-20-rollout-tenants.js'
+import * as rolloutTenantsPlanned from './20261124-01-rollout-tenants-planned.js'
 
 /** Every change of the platform database, oldest first. */
 export const platformMigrations: readonly Migration[] = [
@@ -42,4 +43,5 @@ export const platformMigrations: readonly Migration[] = [
   provisioningStages,
   rollouts,
   rolloutTenants,
+  rolloutTenantsPlanned,
 ]

@@ -24,8 +24,11 @@ import { serve } from './commands/serve.js'
 import { serverAdd } from './commands/server/add.js'
 import { serverList } from './commands/server/list.js'
 import { tenantList } from './commands/tenant/list.js'
+import { tenantMigrate } from './commands/tenant/migrate.js'
 import { tenantProvision } from './commands/tenant/provision.js'
 import { tenantReinstate } from './commands/tenant/reinstate.js'
+import { rolloutShow } from './commands/tenant/rollout.js'
+import { tenantRollouts } from './commands/tenant/rollouts.js'
 import { tenantShow } from './commands/tenant/show.js'
 import { tenantSuspend } from './commands/tenant/suspend.js'
 import { usageRebuild } from './commands/usage/rebuild.js'
@@ -56,6 +59,9 @@ export function createProgram(runtime: Runtime): Command {
         tenantShow(runtime),
         tenantSuspend(runtime),
         tenantReinstate(runtime),
+        tenantMigrate(runtime),
+        tenantRollouts(runtime),
+        createGroup('rollout', 'one rollout of migrations', [rolloutShow(runtime)]),
       ]),
     )
     .addCommand(

@@ -24,7 +24,7 @@ export class Terminal {
   readonly json: boolean
   readonly #streams: Streams
   readonly #colors: boolean
-  #liveLine = false
+  #liveLines = 0
 
   constructor(
     streams: Streams,
@@ -85,12 +85,22 @@ export class Terminal {
     if (!this.json) this.note(text)
   }
 
-  /** A line that the next one overwrites; nothing where stderr is no terminal. */
-  live(text: string): void {
-    if (this.json || this.#streams.stderr.isTTY !== true) return
-    const width = this.#streams.stderr.columns ?? 80
-    this.#streams.stderr.write(`\r\u001b[2K${text.slice(0, width - 1)}`)
-    this.#liveLine = true
+  /** Whether somebody watches: what changes by the second is for them alone. */
+  get isWatched(): boolean {
+    return !this.json && this.#streams.stderr.isTTY === true
+  }
+
+  /** The width of the terminal in characters. */
+  get columns(): number {
+    return this.#streams.stderr.columns ?? 80
+  }
+
+  /** Lines that the next ones overwrite, cut at the terminal's width; nothing where stderr is no terminal. */
+  live(...lines: readonly string[]): void {
+    if (!this.isWatched) return
+    this.#endLiveLine()
+    this.#streams.stderr.write(lines.map((line) => line.slice(0, this.columns - 1)).join('\n'))
+    this.#liveLines = lines.length
   }
 
   style(style: Style, text: string): string {
@@ -132,9 +142,9 @@ export class Terminal {
   }
 
   #endLiveLine(): void {
-    if (!this.#liveLine) return
-    this.#streams.stderr.write('\r\u001b[2K')
-    this.#liveLine = false
+    if (this.#liveLines === 0) return
+    this.#streams.stderr.write(`\r\u001b[2K${'\u001b[1A\u001b[2K'.repeat(this.#liveLines - 1)}`)
+    this.#liveLines = 0
   }
 }
 
@@ -165,14 +175,16 @@ const NO_BORDERS = {
 export function formatTable(
   titles: readonly string[],
   rows: readonly (readonly string[])[],
+  { keepLines = false }: { readonly keepLines?: boolean } = {},
 ): string {
+  const cell = keepLines ? (text: string) => text.split('\n').map(printable).join('\n') : printable
   const table = new Table({
     chars: NO_BORDERS,
     style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
   })
   table.push(
     titles.map((title) => title.toUpperCase()),
-    ...rows.map((row) => row.map(printable)),
+    ...rows.map((row) => row.map(cell)),
   )
   return table
     .toString()

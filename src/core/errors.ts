@@ -175,6 +175,43 @@ export const catalogue = {
       `Another process has taken over "${what}", so this one stopped. Run the command again to see where it stands.`,
   }),
 
+  'MIGRATION.NOT_FOUND': entry({
+    status: 404,
+    exit: 66,
+    say: (name: string, newest: string) =>
+      `No tenant migration is called "${name}". The newest is "${newest}".`,
+  }),
+  'MIGRATION.BLOCKED': entry({
+    status: 503,
+    exit: 75,
+    say: (slug: string, migration: string, who: string) =>
+      `"${migration}" waits in vain for a lock in the database of "${slug}", held by ${who}. End it or wait for it, then run "validonx tenant migrate --retry-failed".`,
+  }),
+  'MIGRATION.HALF_DONE': entry({
+    status: 500,
+    exit: 70,
+    say: (slug: string, migration: string, objects: readonly string[]) =>
+      `The schema of "${slug}" is neither before nor after "${migration}": it lacks ${objects.slice(0, 5).join(', ')}. "validonx tenant health ${slug}" shows how it differs.`,
+  }),
+  'MIGRATION.AHEAD': entry({
+    status: 409,
+    exit: 65,
+    say: (slug: string, names: readonly string[]) =>
+      `The database of "${slug}" has had migrations that this version does not know: ${names.join(', ')}. Use the newer version.`,
+  }),
+  'MIGRATION.NO_WAY_BACK': entry({
+    status: 409,
+    exit: 65,
+    say: (slug: string, target: string) =>
+      `"${slug}" is beyond "${target}" already. "validonx tenant migrate --rollback" takes migrations back.`,
+  }),
+  'ROLLOUT.NOT_FOUND': entry({
+    status: 404,
+    exit: 66,
+    say: (id: string) =>
+      `There is no rollout "${id}". "validonx tenant rollouts" shows those that were.`,
+  }),
+
   'SERVER.NOT_FOUND': entry({
     status: 404,
     exit: 66,

@@ -1,0 +1,293 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { AppError } from '../../../core/errors.js'
+import { type FleetRequest, migrateFleet } from '../../../core/fleet/migrate-fleet.js'
+import {
+  planRollout,
+  type RolloutPlan,
+  type RolloutWish,
+  sqlOf,
+} from '../../../core/fleet/plan-rollout.js'
+import { DEFAULT_TERMS } from '../../../core/fleet/rollout.js'
+import { reasonOf } from '../../../core/fleet/run-rollout.js'
+import type { TenantStatus } from '../../../core/tenants/tenant.js'
+import { collect, createCommand } from '../../command.js'
+import { type OpenSession, type Runtime, withContext } from '../../runtime.js'
+import { formatTable, type Terminal } from '../../terminal.js'
+import {
+  duration,
+  failureTable,
+  planObject,
+  RolloutView,
+  summaryMarkdown,
+  summaryObject,
+} from './rollout-view.js'
+
+/** Something is pending, and `--check` was to tell. */
+const EXIT_PENDING = 3
+const EXIT_FAILED = 1
+const EXIT_INTERRUPTED = 130
+
+type Options = {
+  readonly tenants?: string
+  readonly exclude?: string
+  readonly fromFile?: string
+  readonly plan?: readonly string[]
+  readonly server?: readonly string[]
+  readonly status?: readonly string[]
+  readonly to?: string
+  readonly rollback?: true
+  readonly step?: string
+  readonly resume?: true
+  readonly retryFailed?: true
+  readonly dryRun?: true
+  readonly check?: true
+  readonly canary?: string
+  readonly batchSize?: string
+  readonly concurrency?: string
+  readonly maxFailures?: string
+  readonly summary?: string
+  readonly yes?: true
+}
+
+export const tenantMigrate = (runtime: Runtime) =>
+  createCommand({
+    name: 'migrate',
+    about: 'bring the databases of all tenants, or of some, to the newest schema',
+    examples: [
+      ['tenant migrate', 'the whole fleet: a canary first, then in batches'],
+      ['tenant migrate --check', 'exit 3 where something is pending, and change nothing'],
+      ['tenant migrate --dry-run', 'what would be done, with the SQL'],
+      ['tenant migrate acme globex', 'these two'],
+      [
+        'tenant migrate --plan enterprise --concurrency 8',
+        'one plan, eight at once on each server',
+      ],
+      ['tenant migrate --resume', 'what an interrupted rollout has left'],
+      ['tenant migrate --retry-failed', 'those that failed, once they are mended'],
+      ['tenant migrate --rollback --step 2 --yes', 'take the last two migrations back'],
+      ['tenant migrate --json --summary summary.md', 'for CI: an event a line, and a page'],
+    ],
+  })
+    .argument('[slug...]', 'tenants (default: all that are active or suspended)')
+    .option('--tenants <slugs>', 'the same as a list with commas')
+    .option('--from-file <path>', 'the same from a file, one on each line ("-" for stdin)')
+    .option('--exclude <slugs>', 'all but these, a list with commas')
+    .option('--plan <code>', 'only tenants on this plan; may be given again', collect)
+    .option('--server <name>', 'only tenants on this database server; may be given again', collect)
+    .option('--status <status>', 'only tenants in this status; may be given again', collect)
+    .option('--to <migration>', 'no further than this migration')
+    .option('--rollback', 'take migrations back, newest first')
+    .option('--step <n>', 'how many to take back (default: 1)')
+    .option('--resume', 'go on with the last rollout: what it has not begun or not ended')
+    .option('--retry-failed', 'go on with the last rollout: what failed in it')
+    .option('--dry-run', 'print the plan with its SQL, and change nothing')
+    .option('--check', 'exit 3 where something is pending, and change nothing')
+    .option('--canary <n>', `tenants that go first, alone (default: ${DEFAULT_TERMS.canary})`)
+    .option('--batch-size <n>', `tenants in a batch (default: ${DEFAULT_TERMS.batchSize})`)
+    .option(
+      '--concurrency <n>',
+      `tenants at once on each server (default: ${DEFAULT_TERMS.concurrency})`,
+    )
+    .option(
+      '--max-failures <n>',
+      `begin no batch after more failures than this (default: ${DEFAULT_TERMS.maxFailures})`,
+    )
+    .option('--summary <path>', 'write a summary in Markdown to this file')
+    .option('--yes', 'take migrations back without asking')
+    .action(
+      withContext(runtime, async (session, slugs: string[], options: Options) => {
+        const request = await requestOf(session, slugs, options)
+        if (options.check || options.dryRun) {
+          await showPlan(session, await planOnly(session, request), options)
+          return
+        }
+        await migrate(session, request, options)
+      }),
+    )
+
+async function migrate(
+  { ctx, runtime, terminal, signal }: OpenSession,
+  request: FleetRequest,
+  options: Options,
+): Promise<void> {
+  using view = new RolloutView(terminal)
+  const { plan, outcome } = await migrateFleet(ctx, request, {
+    terms: termsOf(options),
+    confirm: async (plan) => {
+      if (plan.direction === 'down' && !options.yes && !(await confirmRollback(terminal, plan)))
+        return false
+      view.begin(plan)
+      return true
+    },
+    report: view.report,
+    signal,
+  })
+  await view.settled()
+  const { failures } = view
+  if (options.summary !== undefined)
+    await writeSummary(options.summary, summaryMarkdown(plan, outcome, failures))
+  if (terminal.json) await terminal.record(summaryObject(plan, outcome, failures), () => '')
+  else if (!outcome && plan.tasks.length > 0) terminal.note('Nothing was done.')
+  else if (!outcome) await terminal.result(`All ${plan.upToDate} tenants are at ${plan.target}.`)
+  else {
+    if (failures.length > 0) await terminal.result(failureTable(failures, terminal.columns))
+    const { done, failed, left, durationMs } = outcome
+    await terminal.result(
+      [
+        `${terminal.style(failed + left > 0 ? 'yellow' : 'green', outcome.status)}: ${done} done, ${failed} failed, ${left} left, ${plan.upToDate} up to date, in ${duration(durationMs / 1000)}`,
+        `rollout ${outcome.rolloutId}`,
+      ].join('\n'),
+    )
+    if (failed > 0)
+      terminal.remark('Mend what failed, then: validonx tenant migrate --retry-failed')
+    if (left > 0) terminal.remark('What is left: validonx tenant migrate --resume')
+  }
+  if (outcome?.status === 'interrupted') runtime.setExit(EXIT_INTERRUPTED)
+  else if (outcome && outcome.status !== 'done') runtime.setExit(EXIT_FAILED)
+}
+
+async function confirmRollback(terminal: Terminal, plan: RolloutPlan): Promise<boolean> {
+  const names = plan.migrations.map(({ name, tenants }) => `  ${name} in ${tenants} tenants`)
+  terminal.note(`This takes back, with the data that they hold:\n${names.join('\n')}`)
+  return terminal.confirm('Take them back?', '--yes')
+}
+
+async function writeSummary(path: string, text: string): Promise<void> {
+  try {
+    await writeFile(path, text)
+  } catch (error) {
+    throw new AppError('USAGE.INVALID', `The summary cannot be written to "${path}".`).because(
+      error,
+    )
+  }
+}
+
+async function planOnly({ ctx }: OpenSession, request: FleetRequest): Promise<RolloutPlan> {
+  if (request.kind !== 'new') {
+    throw new AppError(
+      'USAGE.INVALID',
+      '--resume and --retry-failed do what was planned before: they go with neither --check nor --dry-run.',
+    )
+  }
+  return planRollout(ctx, request.wish)
+}
+
+async function showPlan(
+  { terminal, runtime }: OpenSession,
+  plan: RolloutPlan,
+  { check, dryRun }: Options,
+): Promise<void> {
+  const sql = dryRun ? await sqlOf(plan) : new Map<string, readonly string[]>()
+  await terminal.record(planObject(plan, sql), () => {
+    const pending = plan.tasks.length
+    const lines = [
+      pending === 0
+        ? `Nothing is pending: ${plan.upToDate} tenants are at ${plan.target}.`
+        : `${pending} of ${pending + plan.upToDate + plan.refused.length} tenants are not at ${plan.target}.`,
+    ]
+    if (plan.migrations.length > 0) {
+      const rows = plan.migrations.map(({ name, kind, tenants }) => [name, kind, String(tenants)])
+      lines.push('', formatTable(['migration', 'kind', 'tenants'], rows))
+    }
+    for (const [name, statements] of sql) {
+      const shown = statements.map((statement) => `${dedented(statement)};`).join('\n')
+      lines.push('', `-- ${name}`, shown)
+    }
+    return lines.join('\n')
+  })
+  for (const { tenant, error } of plan.refused) {
+    terminal.remark(`${tenant.slug} cannot be migrated: ${reasonOf(error)} [${error.code}]`)
+  }
+  if (plan.refused.length > 0) runtime.setExit(EXIT_FAILED)
+  else if (check && plan.tasks.length > 0) runtime.setExit(EXIT_PENDING)
+}
+
+/** Without the indentation of the file that it was written in. */
+function dedented(statement: string): string {
+  const lines = statement.split('\n')
+  const rest = lines.slice(1).filter((line) => line.trim() !== '')
+  const depth = Math.min(...rest.map((line) => line.search(/\S/)))
+  return lines.map((line, index) => (index === 0 ? line : line.slice(depth))).join('\n')
+}
+
+async function requestOf(
+  session: OpenSession,
+  slugs: readonly string[],
+  options: Options,
+): Promise<FleetRequest> {
+  const named = [
+    ...slugs,
+    ...listOf(options.tenants),
+    ...(await slugsFrom(session.runtime, options.fromFile)),
+  ]
+  const isAgain = options.resume === true || options.retryFailed === true
+  const chooses =
+    named.length > 0 ||
+    options.fromFile !== undefined ||
+    [options.exclude, options.plan, options.server, options.status, options.to].some(Boolean) ||
+    options.rollback === true
+  if (isAgain && (chooses || (options.resume && options.retryFailed))) {
+    throw new AppError(
+      'USAGE.INVALID',
+      '--resume and --retry-failed go on with what the last rollout had: they take no other choice of tenants or migrations.',
+    )
+  }
+  if (options.resume) return { kind: 'resume' }
+  if (options.retryFailed) return { kind: 'retry failed' }
+  if (options.step !== undefined && !options.rollback)
+    throw new AppError('USAGE.INVALID', '--step goes with --rollback.')
+  if (options.fromFile !== undefined && named.length === 0)
+    throw new AppError('USAGE.INVALID', `"${options.fromFile}" names no tenant.`)
+  const wish: Record<string, unknown> = {
+    ...(named.length > 0 ? { slugs: [...new Set(named)] } : {}),
+    ...(options.exclude === undefined ? {} : { exclude: listOf(options.exclude) }),
+    ...(options.plan ? { plans: options.plan } : {}),
+    ...(options.server ? { servers: options.server } : {}),
+    ...(options.status ? { statuses: options.status as TenantStatus[] } : {}),
+    ...(options.to === undefined ? {} : { to: options.to }),
+    ...(options.rollback ? { rollback: wholeOf('--step', options.step ?? '1') } : {}),
+  }
+  return { kind: 'new', wish: wish as RolloutWish }
+}
+
+const listOf = (text = ''): string[] =>
+  text
+    .split(',')
+    .map((word) => word.trim())
+    .filter((word) => word !== '')
+
+async function slugsFrom(runtime: Runtime, path: string | undefined): Promise<string[]> {
+  if (path === undefined) return []
+  const text = path === '-' ? await allOf(runtime.stdin) : await readSlugs(path)
+  return text
+    .split('\n')
+    .map((line) => line.replace(/#.*/, '').trim())
+    .filter((line) => line !== '')
+}
+
+async function allOf(stream: Runtime['stdin']): Promise<string> {
+  let text = ''
+  for await (const chunk of stream) text += String(chunk)
+  return text
+}
+
+async function readSlugs(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    throw new AppError('USAGE.INVALID', `"${path}" cannot be read.`).because(error)
+  }
+}
+
+const termsOf = ({ canary, batchSize, concurrency, maxFailures }: Options) => ({
+  ...(canary === undefined ? {} : { canary: wholeOf('--canary', canary) }),
+  ...(batchSize === undefined ? {} : { batchSize: wholeOf('--batch-size', batchSize) }),
+  ...(concurrency === undefined ? {} : { concurrency: wholeOf('--concurrency', concurrency) }),
+  ...(maxFailures === undefined ? {} : { maxFailures: wholeOf('--max-failures', maxFailures) }),
+})
+
+function wholeOf(option: string, text: string): number {
+  if (!/^\d{1,6}$/.test(text))
+    throw new AppError('USAGE.INVALID', `${option} takes a whole number, not "${text}".`)
+  return Number(text)
+}

@@ -1,0 +1,210 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Knex } from 'knex'
+import type { Migration } from '../../../migrations/migration.js'
+import type { Lease } from '../db/lease.js'
+import type { Provisioner } from '../db/provisioner.js'
+import { affectedBy } from '../db/statements.js'
+import { causeOf, type FailureKind, isFailure } from '../driver-failure.js'
+import { AppError } from '../errors.js'
+import { endSession, endSessionsIn } from './end-sessions.js'
+import { findBlockers } from './find-blockers.js'
+import type { MigrationSession } from './migration-session.js'
+import type { Direction, MigrationKind } from './recorded-sql.js'
+import { readSnapshot, type SchemaChange } from './schema-snapshot.js'
+
+/** One migration to do, or to undo. */
+export type Step = {
+  readonly migration: Migration
+  readonly direction: Direction
+  readonly kind: MigrationKind
+}
+
+/** What one tenant needs. */
+export type TenantTask = {
+  readonly tenantId: string
+  readonly slug: string
+  readonly database: string
+  readonly serverId: string
+  readonly steps: readonly Step[]
+  /** The number that Knex's ledger gets for what is applied now. */
+  readonly ledgerBatch: number
+  /** An earlier run was cut off in this tenant: what its ledger lacks may have been done all the same. */
+  readonly isSuspect: boolean
+}
+
+/** What migrating a tenant needs of its server and of the rollout. */
+export type Site = {
+  readonly provisioner: Provisioner
+  readonly lease: Lease
+  /** What a migration does to the schema; found out once for a server. */
+  readonly expectedChanges: (migration: Migration) => Promise<readonly SchemaChange[]>
+  /** Told before each wait. */
+  readonly onRetry: (slug: string, why: string) => void
+}
+
+const LOCK_TRIES = 6
+const FIRST_PAUSE_MS = 250
+const LONGEST_PAUSE_MS = 4_000
+/** For how long a server that went away is waited for: long enough for it to restart. */
+const RECONNECT_FOR_MS = 30_000
+
+/** The connection is of no use any more, or there is none; whether the last statement was done is unknown. */
+const GONE: readonly FailureKind[] = ['connection lost', 'unreachable', 'too many connections']
+/** Only waits: the statement was not done. */
+const BLOCKED: readonly FailureKind[] = ['statement rolled back', 'transaction rolled back']
+
+/**
+ * Does the steps in one tenant's database, each with its row in Knex's ledger, and answers their names.
+ * A schema change is one statement, which the server does whole or not at all; where it is not known
+ * whether it was done, the schema itself is asked.
+ *
+ * @throws MIGRATION.BLOCKED, MIGRATION.HALF_DONE, LEASE.LOST; what the driver throws otherwise
+ */
+export async function migrateTenant(
+  site: Site,
+  session: MigrationSession,
+  task: TenantTask,
+): Promise<string[]> {
+  let isSuspect = task.isSuspect
+  let goneSince: number | undefined
+  let last: number | undefined
+  const done: string[] = []
+  for (let next = 0; next < task.steps.length; ) {
+    site.lease.assertHeld()
+    const step = task.steps[next] as Step
+    try {
+      // a session that we lost may be at work still
+      if (last !== undefined) await endOne(site, task, last)
+      last = undefined
+      const db = await session.enter(task.database)
+      goneSince = undefined
+      await withLockRetries(site, session, task, step, () =>
+        doStep(site, db, task, step, isSuspect),
+      )
+      isSuspect = false
+      done.push(step.migration.name)
+      next += 1
+    } catch (error) {
+      if (!isFailure(error, ...GONE)) {
+        session.cut()
+        throw error
+      }
+      goneSince ??= performance.now()
+      if (performance.now() - goneSince > RECONNECT_FOR_MS) throw error
+      last = session.threadId ?? last
+      session.cut()
+      isSuspect = true
+      site.onRetry(task.slug, 'the connection to its database server was lost')
+      await sleep(FIRST_PAUSE_MS + Math.random() * FIRST_PAUSE_MS)
+    }
+  }
+  return done
+}
+
+async function endOne(site: Site, task: TenantTask, thread: number): Promise<void> {
+  await endSession(site.provisioner, thread)
+  await endSessionsIn(site.provisioner, new Set([task.database]))
+}
+
+async function withLockRetries(
+  site: Site,
+  session: MigrationSession,
+  task: TenantTask,
+  step: Step,
+  work: () => Promise<void>,
+): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await work()
+      return
+    } catch (error) {
+      if (!isFailure(error, ...BLOCKED)) throw error
+      const blockers = await findBlockers(site.provisioner, task.database, session.threadId)
+      if (attempt === LOCK_TRIES) {
+        const who = blockers[0] ?? 'a session that this login may not see'
+        throw new AppError('MIGRATION.BLOCKED', task.slug, step.migration.name, who).because(error)
+      }
+      site.onRetry(task.slug, `${step.migration.name} waits for ${blockers[0] ?? 'a lock'}`)
+      const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempt - 1))
+      await sleep(pause / 2 + (Math.random() * pause) / 2)
+      site.lease.assertHeld()
+    }
+  }
+}
+
+async function doStep(
+  site: Site,
+  db: Knex,
+  task: TenantTask,
+  step: Step,
+  isSuspect: boolean,
+): Promise<void> {
+  const { migration, direction, kind } = step
+  if (kind === 'data') {
+    await db.transaction(async (transaction) => {
+      if ((await isRecorded(transaction, migration)) === (direction === 'up')) return
+      await migration[direction](transaction)
+      await writeLedger(transaction, task, step)
+    })
+    return
+  }
+  if (!isSuspect || !(await isDone(site, task, step))) await change(site, db, task, step)
+  await writeLedger(db, task, step)
+}
+
+async function change(site: Site, db: Knex, task: TenantTask, step: Step): Promise<void> {
+  try {
+    await step.migration[step.direction](db)
+  } catch (error) {
+    // "exists already", "does not exist": done by a hand that did not live to write it down, perhaps
+    const failure = causeOf(error)
+    const isThere = failure?.errno !== undefined && ALREADY.has(failure.errno)
+    if (!isThere || !(await isDone(site, task, step))) throw error
+  }
+}
+
+/** Table, column, key, foreign key: there already, or not there to drop. */
+const ALREADY = new Set([1050, 1051, 1054, 1060, 1061, 1068, 1091, 1146, 1826, 3822])
+
+/**
+ * Whether the schema has everything that the step makes. Neither all nor nothing is a state that no
+ * crash of ours leaves: then a person must look.
+ */
+async function isDone(
+  { provisioner, expectedChanges }: Site,
+  { database, slug }: TenantTask,
+  { migration, direction }: Step,
+): Promise<boolean> {
+  const changes = await expectedChanges(migration)
+  const stands = await readSnapshot(provisioner, database)
+  const has = (side: 'before' | 'after') =>
+    changes.every((change) => stands.get(change.object) === change[side])
+  const [target, origin] =
+    direction === 'up' ? (['after', 'before'] as const) : (['before', 'after'] as const)
+  if (changes.length > 0 && has(target)) return true
+  if (has(origin)) return false
+  const odd = changes.filter((change) => stands.get(change.object) !== change[target])
+  throw new AppError(
+    'MIGRATION.HALF_DONE',
+    slug,
+    migration.name,
+    odd.map(({ object }) => object),
+  )
+}
+
+async function isRecorded(db: Knex, { name }: Migration): Promise<boolean> {
+  return (await db('knex_migrations').first('id').where({ name })) !== undefined
+}
+
+async function writeLedger(db: Knex, task: TenantTask, step: Step): Promise<void> {
+  const { name } = step.migration
+  if (step.direction === 'down') {
+    await affectedBy(db, 'delete from knex_migrations where name = ?', [name])
+    return
+  }
+  await affectedBy(
+    db,
+    'insert into knex_migrations (name, batch, migration_time) select ?, ?, current_timestamp from dual where not exists (select 1 from knex_migrations where name = ?)',
+    [name, task.ledgerBatch, name],
+  )
+}

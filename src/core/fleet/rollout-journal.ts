@@ -1,0 +1,68 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { PlatformDb } from '../db/connect.js'
+import { isFailure } from '../driver-failure.js'
+import { type RolloutResult, recordResults } from './rollout-store.js'
+
+const RETRY_FOR_MS = 30_000
+
+/**
+ * Writes the results of a rollout down, together those that come while a statement is under way. A
+ * platform that is away for a moment is waited for; what it has missed by then is thrown by `flush`.
+ */
+export class RolloutJournal {
+  readonly #db: PlatformDb
+  readonly #rolloutId: string
+  #waiting: RolloutResult[] = []
+  #writing: Promise<void> | undefined
+  #failure: unknown
+
+  constructor(db: PlatformDb, rolloutId: string) {
+    this.#db = db
+    this.#rolloutId = rolloutId
+  }
+
+  add(result: RolloutResult): void {
+    this.#waiting.push(result)
+    this.#writing ??= this.#write().finally(() => {
+      this.#writing = undefined
+    })
+  }
+
+  /** Resolves when all that was added is written. @throws what the driver throws where it cannot be */
+  async flush(): Promise<void> {
+    while (this.#writing) await this.#writing
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  async #write(): Promise<void> {
+    while (this.#waiting.length > 0 && this.#failure === undefined) {
+      const results = this.#waiting
+      this.#waiting = []
+      try {
+        await this.#persist(results)
+      } catch (error) {
+        this.#failure = error
+      }
+    }
+  }
+
+  async #persist(results: readonly RolloutResult[]): Promise<void> {
+    for (const giveUpAt = performance.now() + RETRY_FOR_MS; ; ) {
+      try {
+        await recordResults(this.#db, this.#rolloutId, results)
+        return
+      } catch (error) {
+        const again = isFailure(
+          error,
+          'connection lost',
+          'unreachable',
+          'too many connections',
+          'transaction rolled back',
+          'statement rolled back',
+        )
+        if (!again || performance.now() > giveUpAt) throw error
+        await sleep(200)
+      }
+    }
+  }
+}

@@ -1,0 +1,259 @@
+import type { PlatformDb } from '../db/connect.js'
+import { affectedBy, type Bindable, rowsOf } from '../db/statements.js'
+import { AppError } from '../errors.js'
+import { fromJsonColumn } from '../parse.js'
+import type { Direction } from './recorded-sql.js'
+import type {
+  Rollout,
+  RolloutStatus,
+  RolloutTenant,
+  RolloutTenantStatus,
+  RolloutTerms,
+} from './rollout.js'
+
+const AT_A_TIME = 500
+
+type Row = {
+  id: string
+  direction: Direction
+  target: string
+  status: RolloutStatus
+  options: unknown
+  tenants_total: number
+  started_by: string
+  started_at: Date
+  finished_at: Date | null
+}
+
+const COLUMNS =
+  'id, direction, target, status, options, tenants_total, started_by, started_at, finished_at'
+
+const toRollout = (row: Row): Rollout => ({
+  ...fromJsonColumn<RolloutTerms>(row.options),
+  id: row.id,
+  direction: row.direction,
+  target: row.target,
+  status: row.status,
+  tenants: row.tenants_total,
+  startedBy: row.started_by,
+  startedAt: row.started_at,
+  finishedAt: row.finished_at ?? undefined,
+})
+
+export async function insertRollout(db: PlatformDb, rollout: Rollout): Promise<void> {
+  const { id, direction, target, status, tenants, startedBy, startedAt } = rollout
+  const { canary, batchSize, concurrency, maxFailures } = rollout
+  await db('rollouts').insert({
+    id,
+    direction,
+    target,
+    status,
+    options: JSON.stringify({ canary, batchSize, concurrency, maxFailures }),
+    tenants_total: tenants,
+    started_by: startedBy,
+    started_at: startedAt,
+    created_at: startedAt,
+    updated_at: startedAt,
+  })
+}
+
+/** Newest first. */
+export async function listRollouts(db: PlatformDb, limit: number): Promise<Rollout[]> {
+  const rows = await rowsOf<Row>(
+    db,
+    `select ${COLUMNS} from rollouts order by created_at desc, id desc limit ${Number(limit)}`,
+  )
+  return rows.map(toRollout)
+}
+
+/** By its id, or enough of its end to name one. @throws ROLLOUT.NOT_FOUND */
+export async function getRollout(db: PlatformDb, id: string): Promise<Rollout> {
+  const wellFormed = /^[0-9a-f-]{4,36}$/.test(id)
+  const rows = wellFormed
+    ? await rowsOf<Row>(db, `select ${COLUMNS} from rollouts where id = ? or id like ? limit 2`, [
+        id,
+        `%${id}`,
+      ])
+    : []
+  const [only] = rows
+  if (!only || rows.length > 1) throw new AppError('ROLLOUT.NOT_FOUND', id)
+  return toRollout(only)
+}
+
+export async function setRolloutStatus(
+  db: PlatformDb,
+  id: string,
+  status: RolloutStatus,
+  at: Date,
+): Promise<void> {
+  await affectedBy(
+    db,
+    'update rollouts set status = ?, finished_at = ?, updated_at = ? where id = ?',
+    [status, status === 'running' ? null : at, at, id],
+  )
+}
+
+/** Rollouts whose process died: whoever holds the lease knows that none is running. */
+export async function interruptAbandoned(db: PlatformDb, at: Date): Promise<void> {
+  await affectedBy(
+    db,
+    "update rollouts set status = 'interrupted', finished_at = ?, updated_at = ? where status = 'running'",
+    [at, at],
+  )
+}
+
+export type NewRolloutTenant = Pick<RolloutTenant, 'tenantId' | 'batch' | 'status' | 'planned'> & {
+  readonly error?: string
+}
+
+export async function insertRolloutTenants(
+  db: PlatformDb,
+  rolloutId: string,
+  tenants: readonly NewRolloutTenant[],
+): Promise<void> {
+  for (let start = 0; start < tenants.length; start += AT_A_TIME) {
+    await db('rollout_tenants').insert(
+      tenants
+        .slice(start, start + AT_A_TIME)
+        .map(({ tenantId, batch, status, planned, error }) => ({
+          rollout_id: rolloutId,
+          tenant_id: tenantId,
+          batch,
+          status,
+          attempts: 0,
+          planned: JSON.stringify(planned),
+          error: error?.slice(0, 1000) ?? null,
+        })),
+    )
+  }
+}
+
+/** Says, before anything is done to any of them, that these may be half done from now on. */
+export async function markRunning(
+  db: PlatformDb,
+  rolloutId: string,
+  tenantIds: readonly string[],
+  at: Date,
+): Promise<void> {
+  for (let start = 0; start < tenantIds.length; start += AT_A_TIME) {
+    const some = tenantIds.slice(start, start + AT_A_TIME)
+    await affectedBy(
+      db,
+      `update rollout_tenants set status = 'running', attempts = attempts + 1, started_at = ?, finished_at = null, error = null
+        where rollout_id = ? and tenant_id in (${some.map(() => '?').join(', ')})`,
+      [at, rolloutId, ...some],
+    )
+  }
+}
+
+export type RolloutResult = {
+  readonly tenantId: string
+  readonly status: Extract<RolloutTenantStatus, 'done' | 'failed' | 'pending'>
+  readonly applied: readonly string[]
+  readonly finishedAt: Date
+  readonly error: string | undefined
+}
+
+/** Results of many tenants in one statement. */
+export async function recordResults(
+  db: PlatformDb,
+  rolloutId: string,
+  results: readonly RolloutResult[],
+): Promise<void> {
+  if (results.length === 0) return
+  const values = results.flatMap((result): Bindable[] => [
+    rolloutId,
+    result.tenantId,
+    result.status,
+    JSON.stringify(result.applied),
+    result.finishedAt,
+    result.error?.slice(0, 1000) ?? null,
+  ])
+  await affectedBy(
+    db,
+    `insert into rollout_tenants (rollout_id, tenant_id, batch, status, attempts, applied, finished_at, error)
+      values ${results.map(() => '(?, ?, 0, ?, 1, ?, ?, ?)').join(', ')}
+      on duplicate key update status = values(status), applied = values(applied),
+        finished_at = values(finished_at), error = values(error)`,
+    values,
+  )
+}
+
+type TenantRow = {
+  tenant_id: string
+  slug: string
+  batch: number
+  status: RolloutTenantStatus
+  attempts: number
+  planned: unknown
+  applied: unknown
+  started_at: Date | null
+  finished_at: Date | null
+  error: string | null
+}
+
+export async function listRolloutTenants(
+  db: PlatformDb,
+  rolloutId: string,
+  statuses: readonly RolloutTenantStatus[] = [],
+): Promise<RolloutTenant[]> {
+  const rows = await rowsOf<TenantRow>(
+    db,
+    `select rollout_tenants.tenant_id, tenants.slug, rollout_tenants.batch, rollout_tenants.status, rollout_tenants.attempts,
+        rollout_tenants.planned, rollout_tenants.applied, rollout_tenants.started_at, rollout_tenants.finished_at, rollout_tenants.error
+      from rollout_tenants join tenants on tenants.id = rollout_tenants.tenant_id
+      where rollout_tenants.rollout_id = ?
+        ${statuses.length > 0 ? `and rollout_tenants.status in (${statuses.map(() => '?').join(', ')})` : ''}
+      order by rollout_tenants.batch, tenants.slug`,
+    [rolloutId, ...statuses],
+  )
+  return rows.map((row) => ({
+    tenantId: row.tenant_id,
+    slug: row.slug,
+    batch: row.batch,
+    status: row.status,
+    attempts: row.attempts,
+    planned: row.planned === null ? [] : fromJsonColumn<string[]>(row.planned),
+    applied: row.applied === null ? [] : fromJsonColumn<string[]>(row.applied),
+    startedAt: row.started_at ?? undefined,
+    finishedAt: row.finished_at ?? undefined,
+    error: row.error ?? undefined,
+  }))
+}
+
+export async function countByStatus(
+  db: PlatformDb,
+  rolloutId: string,
+): Promise<Partial<Record<RolloutTenantStatus, number>>> {
+  const rows = await rowsOf<{ status: RolloutTenantStatus; count: number }>(
+    db,
+    'select status, count(*) as count from rollout_tenants where rollout_id = ? group by status',
+    [rolloutId],
+  )
+  return Object.fromEntries(rows.map(({ status, count }) => [status, Number(count)]))
+}
+
+/** Tenants that a rollout was cut off in and no other has looked after since. */
+export async function listSuspects(db: PlatformDb): Promise<Set<string>> {
+  const rows = await rowsOf<{ tenant_id: string }>(
+    db,
+    "select distinct rollout_tenants.tenant_id from rollouts join rollout_tenants on rollout_tenants.rollout_id = rollouts.id and rollout_tenants.status = 'running' where rollouts.status in ('interrupted', 'running')",
+  )
+  return new Set(rows.map(({ tenant_id }) => tenant_id))
+}
+
+/** Hands the suspects of earlier rollouts on to this one, which has them as running. */
+export async function takeOverSuspects(
+  db: PlatformDb,
+  rolloutId: string,
+  tenantIds: readonly string[],
+): Promise<void> {
+  for (let start = 0; start < tenantIds.length; start += AT_A_TIME) {
+    const some = tenantIds.slice(start, start + AT_A_TIME)
+    await affectedBy(
+      db,
+      `update rollout_tenants set status = 'left' where rollout_id <> ? and status = 'running' and tenant_id in (${some.map(() => '?').join(', ')})`,
+      [rolloutId, ...some],
+    )
+  }
+}
