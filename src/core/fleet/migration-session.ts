@@ -14,7 +14,7 @@ import type { Log } from '../log.js'
  * A DDL statement that waits for a lock makes every later reader of its table wait behind it, so it
  * waits this long at the most, and is tried again later.
  */
-const LOCK_WAIT_SECONDS = 2
+const LOCK_WAIT_SECONDS = 1
 const SETUP = `${SESSION_SETUP}, lock_wait_timeout = ${LOCK_WAIT_SECONDS}, innodb_lock_wait_timeout = ${LOCK_WAIT_SECONDS}`
 
 /**

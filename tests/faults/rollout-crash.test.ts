@@ -1,0 +1,247 @@
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, inject, onTestFinished } from 'vitest'
+import {
+  embeddedStatus,
+  startEmbeddedServer,
+  stopEmbeddedServer,
+} from '../../src/core/db/embedded-server.js'
+import { formatDatabaseUrl, parseDatabaseUrl } from '../../src/core/db/server-address.js'
+import { quoteName } from '../../src/core/db/sql.js'
+import { migrateFleet } from '../../src/core/fleet/migrate-fleet.js'
+import { newId } from '../../src/core/ids.js'
+import { CountingProxy } from '../support/counting-proxy.js'
+import {
+  addMigrations,
+  databaseOf,
+  ledgerOf,
+  type PlainMigration,
+  provisionFleet,
+  schemasAmong,
+  withMigrations,
+} from '../support/fleet.js'
+import { freshSlug, test as house, provision } from '../support/house.js'
+import { freshEnvironment, initialize, open, openProvisioner } from '../support/platform.js'
+import { createRandom, freshSeed } from '../support/random.js'
+import { startCli } from '../support/real-process.js'
+
+const TENANTS = 300
+const KILLS = 20
+const SERVER_KILLS = 3
+const BROKEN = 5
+
+/** One of each kind, each of which can be seen to have been done twice. */
+const KINDS: readonly PlainMigration[] = [
+  {
+    name: '20991201-01-create',
+    up: ['create table gadgets (id int not null primary key, label varchar(20)) engine = InnoDB'],
+    down: ['drop table gadgets'],
+  },
+  {
+    name: '20991201-02-add-column',
+    up: ['alter table gadgets add column weight int not null default 7'],
+    down: ['alter table gadgets drop column weight'],
+  },
+  {
+    name: '20991201-03-add-index',
+    up: ['create index gadgets_weight on gadgets (weight)'],
+    down: ['drop index gadgets_weight on gadgets'],
+  },
+  {
+    name: '20991201-04-data',
+    up: [
+      "update usage_counters set value = value + 1 where subject = 'tenant' and code = 'products.max'",
+      "insert into gadgets (id, label) values (1, 'one')",
+    ],
+    down: [
+      'delete from gadgets',
+      "update usage_counters set value = value - 1 where subject = 'tenant' and code = 'products.max'",
+    ],
+  },
+  {
+    name: '20991201-05-drop',
+    up: ['alter table gadgets drop column label'],
+    down: ['alter table gadgets add column label varchar(20)'],
+  },
+]
+
+const random = createRandom(freshSeed())
+
+describe('a rollout whose process is killed', () => {
+  house(
+    'before and after every statement that it sends: the same command again ends it',
+    { timeout: 300_000 },
+    async ({ environment, ctx, provisioner }) => {
+      const slug = freshSlug()
+      await provision(ctx, slug)
+      const database = databaseOf(ctx, slug)
+      onTestFinished(addMigrations(KINDS))
+      const { address, login } = parseDatabaseUrl(inject('databaseUrl'), {})
+      await using proxy = await CountingProxy.open(address)
+      const through = {
+        ...environment,
+        ...withMigrations(KINDS),
+        VALIDONX_DATABASE_URL: formatDatabaseUrl({ host: '127.0.0.1', port: proxy.port }, login),
+      }
+      const argv = ['tenant', 'migrate', slug, '--canary', '0', '--concurrency', '1']
+      const standing = async () => {
+        const [row] = await provisioner.rows<{ counted: number; gadgets: number }>(
+          `select (select value from ${quoteName(database)}.usage_counters where subject = 'tenant' and code = 'products.max') as counted, (select count(*) from ${quoteName(database)}.gadgets) as gadgets`,
+        )
+        return {
+          ledger: await ledgerOf(provisioner, database),
+          schema: await schemasAmong(provisioner, [database]),
+          rows: [Number(row?.counted), Number(row?.gadgets)],
+        }
+      }
+      const back = () =>
+        migrateFleet(ctx, { kind: 'new', wish: { slugs: [slug], rollback: KINDS.length } })
+
+      // the first of a version builds the template too
+      expect(
+        (await migrateFleet(ctx, { kind: 'new', wish: { slugs: [slug] } })).outcome?.done,
+      ).toBe(1)
+      await back()
+      await using undisturbed = startCli(through, argv)
+      expect(await undisturbed.ended).toMatchObject({ status: 0 })
+      const [statements, expected] = [proxy.count, await standing()]
+      expect(expected.rows).toEqual([1, 1])
+      expect(statements).toBeGreaterThan(25)
+      let killed = 0
+      for (let command = 1; command <= statements; command += 1) {
+        for (const when of ['before', 'after'] as const) {
+          expect((await back()).outcome?.status).toBe('done')
+          proxy.count = 0
+          await using validonx = startCli(through, argv)
+          proxy.interruption = { command, when, then: () => validonx.signal('SIGKILL') }
+          const exit = await validonx.ended
+          proxy.interruption = undefined
+          if (exit.signal === 'SIGKILL') killed += 1
+          await migrateFleet(ctx, { kind: 'new', wish: { slugs: [slug] } })
+
+          expect({ command, when, ...(await standing()) }).toEqual({ command, when, ...expected })
+        }
+      }
+      // the last few commands of a run are not always the same
+      expect(killed).toBeGreaterThan(2 * statements - 8)
+    },
+  )
+
+  house(
+    `at ${KILLS} moments, and its database server at ${SERVER_KILLS}: ${TENANTS} tenants are migrated once, and ${BROKEN} that cannot be are named (SEED=${random.seed})`,
+    { timeout: 300_000 },
+    async () => {
+      const home = join(tmpdir(), `validonx-rollout-${newId().slice(-8)}`)
+      onTestFinished(async () => {
+        await stopEmbeddedServer(home)
+        await rm(home, { recursive: true, force: true })
+      })
+      // what was committed must be there after a kill
+      const start = () => startEmbeddedServer(home, { durable: true })
+      const { address, login } = await start()
+      const environment = freshEnvironment(formatDatabaseUrl(address, login))
+      await initialize(environment)
+      await using ctx = await open(environment)
+      const slugs = await provisionFleet(ctx, TENANTS)
+      const broken = slugs.filter((_, index) => index % (TENANTS / BROKEN) === 30)
+      const [create = KINDS[0] as PlainMigration] = KINDS
+      await using provisioner = openProvisioner(environment.VALIDONX_DATABASE_URL ?? '')
+      for (const slug of broken)
+        await provisioner.run(`create table ${quoteName(databaseOf(ctx, slug))}.gadgets (id int)`)
+      const newer = { ...environment, ...withMigrations([create]) }
+      const argv = [
+        'tenant',
+        'migrate',
+        '--canary',
+        '0',
+        '--max-failures',
+        String(TENANTS),
+        '--json',
+      ]
+      const migrated = async () => {
+        const ledgers = await Promise.all(
+          slugs.map((slug) => ledgerOf(provisioner, databaseOf(ctx, slug))),
+        )
+        return ledgers.map((ledger) => ledger[create.name] ?? 0)
+      }
+
+      const serverKills = new Set([3, 9, 15])
+      let killed = 0
+      let wasUnderWay = 0
+      for (let kill = 0; kill < KILLS; kill += 1) {
+        await using validonx = startCli(newer, [
+          ...argv,
+          '--concurrency',
+          '1',
+          '--batch-size',
+          '20',
+        ])
+        await Promise.race([validonx.line('{"event":"started"'), validonx.ended])
+        await sleep(random.next() * 150)
+        if (serverKills.has(kill)) {
+          const { pid } = await embeddedStatus(home)
+          process.kill(pid ?? 0, 'SIGKILL')
+          await sleep(random.next() * 100)
+        }
+        validonx.signal('SIGKILL')
+        if ((await validonx.ended).signal === 'SIGKILL') killed += 1
+        if (serverKills.has(kill)) await start()
+        const counts = await migrated()
+        if (counts.includes(0) && counts.includes(1)) wasUnderWay += 1
+        expect(Math.max(...counts)).toBeLessThanOrEqual(1)
+      }
+      await using last = startCli(newer, argv)
+      const exit = await last.ended
+      const summary = JSON.parse(exit.out.trim().split('\n').at(-1) ?? '{}')
+      const before = await migrated()
+      for (const slug of broken)
+        await provisioner.run(`drop table ${quoteName(databaseOf(ctx, slug))}.gadgets`)
+      await using mended = startCli(newer, ['tenant', 'migrate', '--retry-failed', '--json'])
+      const retried = (await mended.ended).out
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+
+      expect(killed).toBeGreaterThan(KILLS / 2)
+      expect(wasUnderWay).toBeGreaterThan(KILLS / 2)
+      expect(exit.status).toBe(1)
+      expect(summary.failures.map(({ tenant }: { tenant: string }) => tenant).sort()).toEqual(
+        broken,
+      )
+      expect(before.filter((count) => count === 1)).toHaveLength(TENANTS - BROKEN)
+      expect(
+        retried.flatMap((event) => (event.event === 'done' ? [event.tenant] : [])).sort(),
+      ).toEqual(broken)
+      expect(await migrated()).toEqual(Array(TENANTS).fill(1))
+      expect(
+        await schemasAmong(
+          provisioner,
+          slugs.map((slug) => databaseOf(ctx, slug)),
+        ),
+      ).toHaveLength(1)
+    },
+  )
+})
+
+house(
+  'of two rollouts at once one runs, and the other says who holds it',
+  async ({ environment, ctx }) => {
+    const slugs = await provisionFleet(ctx, 5)
+    const slow: PlainMigration = {
+      name: '20991201-01-slow',
+      up: ['update settings set value = value where sleep(0.2) = 0'],
+      down: ['update settings set value = value'],
+    }
+    const newer = { ...environment, ...withMigrations([slow]) }
+    const argv = ['tenant', 'migrate', ...slugs, '--canary', '0', '--concurrency', '1']
+    await using first = startCli(newer, [...argv, '--json'])
+    await first.line('{"event":"started"')
+    await using second = startCli(newer, argv)
+    const [other, one] = [await second.ended, await first.ended]
+
+    expect([one.status, other.status, other.out]).toEqual([0, 75, ''])
+    expect(other.said).toMatch(/is working on "rollout".*LEASE\.HELD/s)
+  },
+)
