@@ -18,6 +18,8 @@ import { licenseIssue } from './commands/license/issue.js'
 import { licenseList } from './commands/license/list.js'
 import { licenseShow } from './commands/license/show.js'
 import { licenseWhy } from './commands/license/why.js'
+import { migrationLint } from './commands/migration/lint.js'
+import { migrationMake } from './commands/migration/make.js'
 import { rateLimitReset } from './commands/ratelimit/reset.js'
 import { rateLimitShow } from './commands/ratelimit/show.js'
 import { serve } from './commands/serve.js'
@@ -68,6 +70,12 @@ export function createProgram(runtime: Runtime): Command {
       createGroup('server', 'database servers that hold tenants', [
         serverAdd(runtime),
         serverList(runtime),
+      ]),
+    )
+    .addCommand(
+      createGroup('migration', 'files of migrations', [
+        migrationMake(runtime),
+        migrationLint(runtime),
       ]),
     )
     .commandsGroup('Access:')

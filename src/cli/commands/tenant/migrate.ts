@@ -110,6 +110,8 @@ async function migrate(
   request: FleetRequest,
   options: Options,
 ): Promise<void> {
+  // a summary that cannot be written is better known before than after
+  if (options.summary !== undefined) await writeSummary(options.summary, '')
   using view = new RolloutView(terminal)
   const { plan, outcome } = await migrateFleet(ctx, request, {
     terms: termsOf(options),
