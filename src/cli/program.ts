@@ -25,6 +25,7 @@ import { rateLimitShow } from './commands/ratelimit/show.js'
 import { serve } from './commands/serve.js'
 import { serverAdd } from './commands/server/add.js'
 import { serverList } from './commands/server/list.js'
+import { tenantHealth } from './commands/tenant/health.js'
 import { tenantList } from './commands/tenant/list.js'
 import { tenantMigrate } from './commands/tenant/migrate.js'
 import { tenantProvision } from './commands/tenant/provision.js'
@@ -62,6 +63,7 @@ export function createProgram(runtime: Runtime): Command {
         tenantSuspend(runtime),
         tenantReinstate(runtime),
         tenantMigrate(runtime),
+        tenantHealth(runtime),
         tenantRollouts(runtime),
         createGroup('rollout', 'one rollout of migrations', [rolloutShow(runtime)]),
       ]),

@@ -115,7 +115,7 @@ describe('a rollout whose process is killed', () => {
           expect((await back()).outcome?.status).toBe('done')
           proxy.count = 0
           await using validonx = startCli(through, argv)
-          proxy.interruption = { command, when, then: () => validonx.signal('SIGKILL') }
+          proxy.interruption = { command, when, act: () => validonx.signal('SIGKILL') }
           const exit = await validonx.ended
           proxy.interruption = undefined
           if (exit.signal === 'SIGKILL') killed += 1

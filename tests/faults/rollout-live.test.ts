@@ -26,7 +26,7 @@ const test = house
     })
     return url
   })
-  .extend('newer', { auto: false }, async ({}, { onCleanup }) => (migration: PlainMigration) => {
+  .extend('newer', async ({ task: _ }, { onCleanup }) => (migration: PlainMigration) => {
     onCleanup(addMigrations([migration]))
   })
   .extend('shop', async ({ ctx }) => openShop(ctx))

@@ -7,7 +7,7 @@ export type Interruption = {
   readonly command: number
   /** `before`: the server never gets it. `after`: the server has done it, and the client never hears so. */
   readonly when: 'before' | 'after'
-  readonly then: () => void
+  readonly act: () => void
 }
 
 const COM_QUIT = 1
@@ -71,10 +71,10 @@ export class CountingProxy implements AsyncDisposable {
           isCommand && this.interruption?.command === this.count ? this.interruption : undefined
         if (cut?.when === 'before') {
           swallowing = true
-          cut.then()
+          cut.act()
           continue
         }
-        if (cut) answered = cut.then
+        if (cut) answered = cut.act
         server.write(packet)
       }
     })

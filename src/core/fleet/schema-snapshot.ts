@@ -71,6 +71,17 @@ export function changesBetween(before: SchemaSnapshot, after: SchemaSnapshot): S
     .map((object) => ({ object, before: before.get(object), after: after.get(object) }))
 }
 
+/** Without the parts of tables that are missing or extra as a whole. */
+export function inShort(changes: readonly SchemaChange[]): SchemaChange[] {
+  const whole = changes
+    .filter(
+      ({ object, before, after }) =>
+        /^table /.test(object) && (before === undefined || after === undefined),
+    )
+    .map(({ object }) => object.slice('table '.length))
+  return changes.filter(({ object }) => !whole.some((table) => object.includes(` ${table}.`)))
+}
+
 /** The same for two snapshots that are alike, and for no others. */
 export const fingerprintOf = (snapshot: SchemaSnapshot): string =>
   createHash('sha256')

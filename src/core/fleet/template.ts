@@ -11,10 +11,10 @@ import type { DatabaseServer } from '../servers/database-server.js'
 import { OWNER_TABLE, ownerTableSql } from './ownership.js'
 
 /** No slug begins with "_", so no tenant's database can have this name. */
-const templateDatabase = (prefix: string): string => `${prefix}_template`
+export const templateDatabase = (prefix: string): string => `${prefix}_template`
 
 /** Where the template keeps its own schema as text, ready to be replayed. */
-const SCRIPT_TABLE = 'template_script'
+export const SCRIPT_TABLE = 'template_script'
 
 const NO_TENANT = '00000000-0000-0000-0000-000000000000'
 

@@ -23,7 +23,7 @@ type Row = {
 }
 
 /** Both sides of the comparison: what the events come to by calendar month, and what the counters say. */
-const COMPARE = `select sums.code, sums.license_id, sums.period_start, sums.period_start + interval 1 month as period_end,
+export const USAGE_DIFFERENCES_SQL = `select sums.code, sums.license_id, sums.period_start, sums.period_start + interval 1 month as period_end,
     sums.recorded, coalesce(usage_counters.value, 0) as counted
   from (select code, license_id, cast(date_format(recorded_at, '%Y-%m-01') as datetime) as period_start, sum(quantity) as recorded
       from usage_events group by code, license_id, period_start) sums
@@ -39,7 +39,7 @@ const COMPARE = `select sums.code, sums.license_id, sums.period_start, sums.peri
 
 /** Counters of licenses that disagree with their events, by calendar month in UTC. */
 export async function findUsageDifferences(scope: TenantScope): Promise<UsageDifference[]> {
-  return (await rowsOf<Row>(scope.db, COMPARE)).map(toDifference)
+  return (await rowsOf<Row>(scope.db, USAGE_DIFFERENCES_SQL)).map(toDifference)
 }
 
 /** Sets the counters to what the events come to. Answers what it changed. */
@@ -47,7 +47,7 @@ export async function rebuildUsage(scope: TenantScope): Promise<UsageDifference[
   return inTransaction(scope.db, async (transaction) => {
     // reports wait until the counters are right
     await rowsOf(transaction, 'select id from usage_counters for update')
-    const rows = await rowsOf<Row>(transaction, COMPARE)
+    const rows = await rowsOf<Row>(transaction, USAGE_DIFFERENCES_SQL)
     const at = scope.now()
     for (const row of rows) {
       await transaction('usage_counters')

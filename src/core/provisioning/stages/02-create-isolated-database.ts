@@ -1,7 +1,8 @@
-import { quoteGrantDatabase, quoteName, quoteText, quoteUser } from '../../db/sql.js'
+import { quoteName } from '../../db/sql.js'
 import { isFailure } from '../../driver-failure.js'
 import { AppError } from '../../errors.js'
 import { isEmptyDatabase, markOwnerSql, ownerOf, ownerTableSql } from '../../fleet/ownership.js'
+import { findStray, tenantUserSql } from '../../fleet/tenant-grants.js'
 import { placeOf } from '../../tenants/scope.js'
 import { endLeftOverSessions } from '../end-left-over-sessions.js'
 import type { Job, Stage } from '../stage.js'
@@ -25,8 +26,8 @@ export const createIsolatedDatabase: Stage = {
 }
 
 /**
- * Makes the database, marked. Never "if not exists": that adopts a stranger's. An unmarked one is taken over only where an earlier run was cut off in this very stage,
- * and it is empty.
+ * Makes the database, marked. Never "if not exists": that adopts a stranger's. An unmarked one is taken
+ * over only where an earlier run was cut off in this very stage, and it is empty.
  */
 export async function createDatabase({ provisioner, tenant, cutShort }: Job): Promise<void> {
   const { database } = tenant
@@ -50,17 +51,13 @@ export async function createDatabase({ provisioner, tenant, cutShort }: Job): Pr
 
 async function createUser(job: Job): Promise<void> {
   const { ctx, provisioner, tenant } = job
-  const account = quoteUser(tenant.databaseUser, ctx.config.tenantUserHost)
-  const password = quoteText(
-    ctx.keyring.tenantPassword(tenant.id, tenant.credentialsGeneration, tenant.credentialsKeyId),
+  const password = ctx.keyring.tenantPassword(
+    tenant.id,
+    tenant.credentialsGeneration,
+    tenant.credentialsKeyId,
   )
   await provisioner.run(
-    [
-      `create user if not exists ${account} identified by ${password}`,
-      // one left by an attempt under another key has another password
-      `alter user ${account} identified by ${password}`,
-      `grant select, insert, update, delete on ${quoteGrantDatabase(tenant.database)}.* to ${account}`,
-    ].join('; '),
+    tenantUserSql(tenant.database, tenant.databaseUser, ctx.config.tenantUserHost, password),
   )
   const stray = findStray(await readGrants(job), tenant.database)
   if (stray !== undefined)
@@ -75,16 +72,4 @@ async function readGrants({ ctx, tenant }: Job): Promise<string[]> {
     [],
   )
   return rows.flatMap((row) => Object.values(row))
-}
-
-/** What the grants say beyond the tenant's own database, or the lack of it; undefined where they are exactly right. */
-export function findStray(grants: readonly string[], database: string): string | undefined {
-  const own = `GRANT SELECT, INSERT, UPDATE, DELETE ON ${quoteGrantDatabase(database)}.* TO `
-  const strays = grants.filter(
-    (grant) =>
-      !grant.startsWith('GRANT USAGE ON *.* TO ') &&
-      !(grant.startsWith(own) && !/ WITH GRANT OPTION/.test(grant)),
-  )
-  if (strays.length > 0) return strays.join('; ').replaceAll(/ IDENTIFIED .*?(?=;|$)/g, '')
-  return grants.some((grant) => grant.startsWith(own)) ? undefined : 'nothing'
 }

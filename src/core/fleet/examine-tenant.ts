@@ -1,0 +1,130 @@
+import { settingSeeds } from '../../../seeds/tenant/defaults.js'
+import type { Plan } from '../billing/plan.js'
+import type { Context } from '../context.js'
+import { runOn } from '../db/statements.js'
+import { causeOf } from '../driver-failure.js'
+import { AppError } from '../errors.js'
+import { USAGE_DIFFERENCES_SQL } from '../licensing/rebuild-usage.js'
+import { countedCodes } from '../licensing/usage-counter-store.js'
+import { placeOf } from '../tenants/scope.js'
+import type { Tenant } from '../tenants/tenant.js'
+import type { Finding } from './health.js'
+import { findStray } from './tenant-grants.js'
+
+type Standing = {
+  owner_id: string | null
+  settings: string | null
+  entitlements: string | null
+  counters: string | null
+  branding: number
+  differences: number
+}
+
+const QUESTIONS = `select (select max(tenant_id) from validonx_owner) as owner_id,
+  (select group_concat(name) from settings) as settings,
+  (select group_concat(code) from entitlements) as entitlements,
+  (select group_concat(code) from usage_counters where subject = 'tenant') as counters,
+  (select count(*) from branding) as branding,
+  (select count(*) from (${USAGE_DIFFERENCES_SQL}) differences) as differences`
+
+/**
+ * What a tenant's own database user sees: whether it may log in, what it may do, whose the database is,
+ * and whether what every tenant has is there. Two statements.
+ */
+export async function examineTenant(
+  ctx: Context,
+  tenant: Tenant,
+  plan: Plan | undefined,
+): Promise<Finding[]> {
+  const findings: Finding[] = []
+  try {
+    await ctx.tenantDatabases.lend(placeOf(tenant), async (connection) => {
+      const grants = (await runOn(connection, 'show grants')) as unknown as Record<string, string>[]
+      const stray = findStray(
+        grants.flatMap((row) => Object.values(row)),
+        tenant.database,
+      )
+      if (stray !== undefined)
+        findings.push({
+          check: 'grants',
+          says:
+            stray === 'nothing' ? 'its user may not use its database' : `its user may: ${stray}`,
+          next: 'validonx tenant health --fix takes all away and grants what is right',
+          remedy: 'grant again',
+        })
+      await runOn(connection, 'set session group_concat_max_len = 100000')
+      const [standing] = (await runOn(connection, QUESTIONS)) as unknown as Standing[]
+      if (standing) findings.push(...findingsOf(standing, tenant, plan))
+    })
+  } catch (thrown) {
+    findings.push(failureOf(thrown, tenant))
+  }
+  return findings
+}
+
+function findingsOf(standing: Standing, tenant: Tenant, plan: Plan | undefined): Finding[] {
+  const findings: Finding[] = []
+  if (standing.owner_id !== tenant.id)
+    findings.push({
+      check: 'owner',
+      says:
+        standing.owner_id === null
+          ? 'its database bears no mark of an owner'
+          : 'its database bears the mark of another tenant',
+      next: 'find out whose the data is before anything else is done',
+    })
+  const lacking = (has: string | null, wanted: readonly string[]) => {
+    const present = new Set((has ?? '').split(','))
+    return wanted.filter((name) => !present.has(name))
+  }
+  const next = 'validonx tenant health --fix adds what is missing'
+  for (const [check, missing] of [
+    ['settings', lacking(standing.settings, Object.keys(settingSeeds))],
+    ['branding', Number(standing.branding) > 0 ? [] : ['branding']],
+    [
+      'entitlements',
+      lacking(standing.entitlements, plan?.entitlements.map(({ code }) => code) ?? []),
+    ],
+    ['usage counters', lacking(standing.counters, countedCodes(plan?.entitlements ?? []))],
+  ] as const) {
+    if (missing.length > 0)
+      findings.push({
+        check,
+        says: `missing: ${missing.join(', ')}`,
+        next,
+        remedy: 'add missing defaults',
+      })
+  }
+  if (Number(standing.differences) > 0)
+    findings.push({
+      check: 'usage counters',
+      says: `${standing.differences} of its counters do not say what the events come to`,
+      next: `validonx usage rebuild --tenant ${tenant.slug}`,
+      remedy: 'rebuild usage',
+    })
+  return findings
+}
+
+function failureOf(thrown: unknown, tenant: Tenant): Finding {
+  const cause = causeOf(thrown)
+  if (cause?.kind === 'access denied' || cause?.kind === 'privilege missing')
+    return {
+      check: 'login',
+      says: `its user cannot log in: ${cause.sentence}`,
+      next: 'validonx tenant health --fix makes the user again',
+      remedy: 'grant again',
+    }
+  if (thrown instanceof AppError && cause?.kind === 'missing')
+    return {
+      check: 'database',
+      says: `its database "${tenant.database}" does not exist`,
+      next: 'restore it from a backup: validonx makes no empty one in its place',
+    }
+  if (thrown instanceof AppError)
+    return { check: 'database', says: thrown.message, next: `validonx tenant show ${tenant.slug}` }
+  return {
+    check: 'schema',
+    says: cause ? cause.sentence : 'its database cannot be read',
+    next: `validonx tenant migrate ${tenant.slug}`,
+  }
+}

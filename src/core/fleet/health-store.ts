@@ -1,0 +1,94 @@
+import type { PlatformDb } from '../db/connect.js'
+import { type Holder, isKnownDead } from '../db/holder.js'
+import type { Provisioner } from '../db/provisioner.js'
+import { rowsOf } from '../db/statements.js'
+
+/** What the platform knows of a tenant's traffic, for all tenants in one statement. */
+export type Traffic = {
+  readonly liveKeys: number
+  readonly lastRequestAt: Date | undefined
+  /** Webhook endpoints by state. */
+  readonly endpoints: Readonly<Record<string, number>>
+}
+
+export async function readTraffic(db: PlatformDb): Promise<Map<string, Traffic>> {
+  const keys = await rowsOf<{ tenant_id: string; live: number; last_used_at: Date | null }>(
+    db,
+    'select tenant_id, sum(revoked_at is null and (expires_at is null or expires_at > utc_timestamp(6))) as live, max(last_used_at) as last_used_at from api_keys group by tenant_id',
+  )
+  const endpoints = await rowsOf<{ tenant_id: string; status: string; count: number }>(
+    db,
+    'select tenant_id, status, count(*) as count from webhook_endpoints group by tenant_id, status',
+  )
+  const byTenant = new Map<string, Record<string, number>>()
+  for (const { tenant_id, status, count } of endpoints) {
+    const own = byTenant.get(tenant_id) ?? {}
+    own[status] = Number(count)
+    byTenant.set(tenant_id, own)
+  }
+  return new Map(
+    keys.map(({ tenant_id, live, last_used_at }) => [
+      tenant_id,
+      {
+        liveKeys: Number(live),
+        lastRequestAt: last_used_at ?? undefined,
+        endpoints: byTenant.get(tenant_id) ?? {},
+      },
+    ]),
+  )
+}
+
+/** Leases that have time left and whose process is known to be dead: they would be waited for in vain elsewhere. */
+export async function findStaleLeases(db: PlatformDb, self: Holder): Promise<string[]> {
+  const rows = await rowsOf<{ name: string; holder: string; machine: string | null; pid: number }>(
+    db,
+    'select name, holder, machine, pid from leases where expires_at > utc_timestamp(6)',
+  )
+  return rows
+    .filter(({ holder, machine, pid }) =>
+      isKnownDead({ name: holder, machine: machine ?? undefined, pid }, self),
+    )
+    .map(({ name }) => name)
+}
+
+export async function listDatabases(provisioner: Provisioner, prefix: string): Promise<string[]> {
+  const rows = await provisioner.rows<{ name: string }>(
+    'select schema_name as name from information_schema.schemata where left(schema_name, ?) = ?',
+    [prefix.length, prefix],
+  )
+  return rows.map(({ name }) => name)
+}
+
+/** Names of database users that look like tenants'; undefined where this login may not see users. */
+export async function listTenantUsers(provisioner: Provisioner): Promise<string[] | undefined> {
+  try {
+    const rows = await provisioner.rows<{ user: string }>(
+      "select distinct user as user from mysql.user where user regexp '^vx_[0-9a-z]{20,}$'",
+    )
+    return rows.map(({ user }) => user)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Bytes on disk of each database, from InnoDB's own list of files: `information_schema.TABLES` would open
+ * every table. Undefined where this login lacks the PROCESS privilege.
+ */
+export async function readSizes(
+  provisioner: Provisioner,
+  prefix: string,
+): Promise<Map<string, number> | undefined> {
+  for (const table of ['innodb_sys_tablespaces', 'innodb_tablespaces']) {
+    try {
+      const rows = await provisioner.rows<{ db: string; size: unknown }>(
+        `select substring_index(name, '/', 1) as db, sum(file_size) as size from information_schema.${table} where left(name, ?) = ? group by db`,
+        [prefix.length, prefix],
+      )
+      return new Map(rows.map(({ db, size }) => [db, Number(size)]))
+    } catch {
+      // the other engine's name for it, or not for this login
+    }
+  }
+  return undefined
+}
