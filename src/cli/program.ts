@@ -11,6 +11,7 @@ import { config } from './commands/config.js'
 import { devDemo } from './commands/dev/demo.js'
 import { devStatus } from './commands/dev/status.js'
 import { devStop } from './commands/dev/stop.js'
+import { doctor } from './commands/doctor.js'
 import { init } from './commands/init.js'
 import { keyringRetire } from './commands/keyring/retire.js'
 import { keyringStatusCommand } from './commands/keyring/status.js'
@@ -54,6 +55,7 @@ export function createProgram(runtime: Runtime): Command {
       ]),
     )
     .addCommand(config(runtime))
+    .addCommand(doctor(runtime))
     .commandsGroup('Tenants:')
     .addCommand(
       createGroup('tenant', 'tenants and their databases', [

@@ -93,6 +93,7 @@ describe('while a server answers for a tenant', () => {
     newer,
     load,
     provisioner,
+    annotate,
   }) => {
     newer(NOTE)
     const reader = bare(provisioner, databaseOf(ctx, shop.slug)).promise()
@@ -112,7 +113,7 @@ describe('while a server answers for a tenant', () => {
     await load.stop()
     const after = await migrateFleet(ctx, { kind: 'retry failed' })
 
-    console.info(
+    await annotate(
       `${load.count()} requests beside a migration that waits: p99 ${load.p99().toFixed(0)} ms`,
     )
     const [failure] = events.flatMap((event) => (event.type === 'failed' ? [event.error] : []))
