@@ -127,7 +127,12 @@ test('what has one place stays there', async () => {
       ['src/core/fleet/scaffold-migration.ts'],
     ],
     ['no escape from the types', /@ts-(ignore|expect-error|nocheck)|: any\b|\bas any\b/, []],
-    ['never "use" on a login', /['"`]\s*use\s+[`$]/i, []],
+    [
+      'never "use" on a login',
+      /['"`]\s*use\s+[`$]/i,
+      // the provisioner's, which may enter every database anyway, and prepares no statement
+      ['src/core/fleet/migration-session.ts'],
+    ],
   ]
   const files = await readAll('src')
   for (const [name, form, allowed] of rules) {

@@ -1,4 +1,5 @@
 import { benchActivation } from './activation.js'
+import { benchFleet } from './fleet.js'
 import { benchLastUsed } from './last-used.js'
 import { benchProvision } from './provision.js'
 import type { Bench } from './report.js'
@@ -12,6 +13,7 @@ const benches: Readonly<Record<string, Bench>> = {
   'last-used': benchLastUsed,
   activation: benchActivation,
   usage: benchUsage,
+  fleet: benchFleet,
 }
 
 const USAGE = `usage: npm run bench -- [${Object.keys(benches).join('|')}] [--json] [--quick]`

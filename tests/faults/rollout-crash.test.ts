@@ -18,11 +18,10 @@ import {
   databaseOf,
   ledgerOf,
   type PlainMigration,
-  provisionFleet,
   schemasAmong,
   withMigrations,
 } from '../support/fleet.js'
-import { freshSlug, test as house, provision } from '../support/house.js'
+import { freshSlug, test as house, provision, provisionFleet } from '../support/house.js'
 import { freshEnvironment, initialize, open, openProvisioner } from '../support/platform.js'
 import { createRandom, freshSeed } from '../support/random.js'
 import { startCli } from '../support/real-process.js'

@@ -6,7 +6,6 @@ import { loadMysql } from '../../src/core/db/drivers.js'
 import type { Provisioner } from '../../src/core/db/provisioner.js'
 import { quoteName } from '../../src/core/db/sql.js'
 import { fingerprintOf, readSnapshots } from '../../src/core/fleet/schema-snapshot.js'
-import { freshSlug, provision } from './house.js'
 import type { Environment } from './platform.js'
 
 /** A migration as its statements, so that it can be handed to another process. */
@@ -50,18 +49,6 @@ export const withMigrations = (migrations: readonly PlainMigration[]): Environme
   EXTRA_BUILD: fileURLToPath(new URL('../../dist', import.meta.url)),
   NODE_OPTIONS: `--import ${PRELOAD}`,
 })
-
-/** So many tenants, four at a time. Answers their slugs. */
-export async function provisionFleet(ctx: Context, count: number): Promise<string[]> {
-  const slugs = Array.from({ length: count }, () => freshSlug()).sort()
-  const queue = [...slugs]
-  await Promise.all(
-    [1, 2, 3, 4].map(async () => {
-      for (let slug = queue.pop(); slug; slug = queue.pop()) await provision(ctx, slug)
-    }),
-  )
-  return slugs
-}
 
 export const databaseOf = (ctx: Context, slug: string): string =>
   `${ctx.config.tenantPrefix}${slug.replaceAll('-', '_')}`

@@ -4,6 +4,8 @@ import { isFailure } from '../driver-failure.js'
 import { type RolloutResult, recordResults } from './rollout-store.js'
 
 const RETRY_FOR_MS = 30_000
+/** Each statement costs a write to disk that migrations wait for too; a result that is lost is found again. */
+const EVERY_MS = 100
 
 /**
  * Writes the results of a rollout down, together those that come while a statement is under way. A
@@ -15,6 +17,7 @@ export class RolloutJournal {
   #waiting: RolloutResult[] = []
   #writing: Promise<void> | undefined
   #failure: unknown
+  #hurry = new AbortController()
 
   constructor(db: PlatformDb, rolloutId: string) {
     this.#db = db
@@ -30,12 +33,15 @@ export class RolloutJournal {
 
   /** Resolves when all that was added is written. @throws what the driver throws where it cannot be */
   async flush(): Promise<void> {
+    this.#hurry.abort()
     while (this.#writing) await this.#writing
+    this.#hurry = new AbortController()
     if (this.#failure !== undefined) throw this.#failure
   }
 
   async #write(): Promise<void> {
     while (this.#waiting.length > 0 && this.#failure === undefined) {
+      await sleep(EVERY_MS, undefined, { signal: this.#hurry.signal }).catch(() => {})
       const results = this.#waiting
       this.#waiting = []
       try {

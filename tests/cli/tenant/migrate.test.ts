@@ -3,13 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { quoteName } from '../../../src/core/db/sql.js'
-import {
-  addMigrations,
-  databaseOf,
-  type PlainMigration,
-  provisionFleet,
-} from '../../support/fleet.js'
-import { test as house, runCli } from '../../support/house.js'
+import { addMigrations, databaseOf, type PlainMigration } from '../../support/fleet.js'
+import { test as house, provisionFleet, runCli } from '../../support/house.js'
 
 const WIDGETS: PlainMigration = {
   name: '20991201-01-widgets',

@@ -14,10 +14,9 @@ import {
   databaseOf,
   ledgerOf,
   type PlainMigration,
-  provisionFleet,
   schemasAmong,
 } from '../../support/fleet.js'
-import { freshSlug, test as house, provision } from '../../support/house.js'
+import { freshSlug, test as house, provision, provisionFleet } from '../../support/house.js'
 
 const NOTE: PlainMigration = {
   name: '20991201-01-note',
