@@ -25,6 +25,7 @@ import {
   openProvisioner,
 } from '../support/platform.js'
 import { ROOT } from '../support/source-files.js'
+import { createKnexCommand } from './knex-command.js'
 import { type Bench, type BenchOptions, type Figure, figure } from './report.js'
 import { interleave, ratiosOf, runAtOnce, spreadOf } from './rounds.js'
 import { startThrowAwayServer, type ThrowAwayServer } from './throw-away-server.js'
@@ -39,6 +40,8 @@ type Sizes = {
   /** Tenants of each contender in a round. */
   readonly ours: number
   readonly knex: number
+  /** The same of the command, which takes long. */
+  readonly command: number
   readonly dbmate: number
   readonly few: number
   readonly rounds: number
@@ -46,8 +49,8 @@ type Sizes = {
 
 const sizesOf = ({ quick }: BenchOptions): Sizes =>
   quick
-    ? { tenants: 120, ours: 40, knex: 10, dbmate: 8, few: 20, rounds: 2 }
-    : { tenants: 2000, ours: 500, knex: 100, dbmate: 48, few: 200, rounds: 5 }
+    ? { tenants: 120, ours: 40, knex: 10, command: 8, dbmate: 8, few: 20, rounds: 2 }
+    : { tenants: 2000, ours: 500, knex: 100, command: 24, dbmate: 48, few: 200, rounds: 5 }
 
 type House = {
   readonly server: ThrowAwayServer
@@ -86,13 +89,14 @@ export const benchFleet: Bench = async (options) => {
 
 const databaseOf = ({ ctx }: House, slug: string): string => `${ctx.config.tenantPrefix}${slug}`
 
-/** A no-op, in ms a tenant: ours over the whole fleet, Knex's function over a part of it. */
+/** A no-op, in ms a tenant: ours over the whole fleet, Knex's command and its function over parts of it. */
 async function nothingToDo(house: House): Promise<Figure[]> {
-  const { ctx, slugs, sizes, options } = house
+  const { ctx, slugs, sizes, options, server } = house
   options.note('nothing to do')
   const scenario = `nothing to do, ${slugs.length} tenants`
+  const knexCommand = await createKnexCommand(server.folder, server.socketPath)
   const perTenant = await interleave(
-    ['ours', 'knex'],
+    ['ours', 'command', 'knex'] as const,
     sizes.rounds,
     options.signal,
     async (name) => {
@@ -102,6 +106,10 @@ async function nothingToDo(house: House): Promise<Figure[]> {
         if (outcome) throw new Error('something was pending')
         return (performance.now() - start) / slugs.length
       }
+      if (name === 'command') {
+        for (const slug of slugs.slice(0, sizes.command)) await knexCommand(databaseOf(house, slug))
+        return (performance.now() - start) / sizes.command
+      }
       for (const slug of slugs.slice(0, sizes.knex)) await byKnex(house, slug, [])
       return (performance.now() - start) / sizes.knex
     },
@@ -109,14 +117,21 @@ async function nothingToDo(house: House): Promise<Figure[]> {
   return [
     figure(
       scenario,
-      'knex migrate.latest in a loop / ours (time)',
+      'a loop of knex migrate:latest / ours (time)',
       '',
-      ratiosOf(perTenant.knex, perTenant.ours),
+      ratiosOf(perTenant.command, perTenant.ours),
       {
         atLeast: 50,
       },
     ),
     figure(scenario, 'ours', 'ms/tenant', spreadOf(perTenant.ours), { atMost: 1 }),
+    figure(
+      scenario,
+      'knex in one process / ours (time)',
+      '',
+      ratiosOf(perTenant.knex, perTenant.ours),
+    ),
+    figure(scenario, 'knex, the command', 'ms/tenant', spreadOf(perTenant.command)),
     figure(scenario, 'knex in one process', 'ms/tenant', spreadOf(perTenant.knex)),
   ]
 }
@@ -129,6 +144,7 @@ async function instantColumn(house: House): Promise<Figure[]> {
     ours: slugs.slice(0, sizes.ours),
     floor: slugs.slice(sizes.ours, 2 * sizes.ours),
     knex: slugs.slice(2 * sizes.ours, 2 * sizes.ours + sizes.knex),
+    command: slugs.slice(-sizes.dbmate - sizes.command, -sizes.dbmate),
     dbmate: slugs.slice(-sizes.dbmate),
   }
   const connections = await Promise.all(
@@ -139,6 +155,8 @@ async function instantColumn(house: House): Promise<Figure[]> {
   let sessions = 0
   const added: PlainMigration[] = []
   const addedByKnex: PlainMigration[] = []
+  const addedByCommand: PlainMigration[] = []
+  const knexCommand = await createKnexCommand(server.folder, server.socketPath)
   const makers = {
     ours: async (migration: PlainMigration) => {
       added.push(migration)
@@ -172,6 +190,12 @@ async function instantColumn(house: House): Promise<Figure[]> {
         byKnex(house, parts.knex[index] as string, addedByKnex),
       )
     },
+    command: async (migration: PlainMigration) => {
+      addedByCommand.push(migration)
+      await runAtOnce(parts.command.length, CONCURRENCY, options.signal, (index) =>
+        knexCommand(databaseOf(house, parts.command[index] as string), addedByCommand),
+      )
+    },
     dbmate: async (migration: PlainMigration) => {
       await dbmate.write(migration)
       await runAtOnce(parts.dbmate.length, DBMATE_AT_ONCE, options.signal, (index) =>
@@ -181,7 +205,7 @@ async function instantColumn(house: House): Promise<Figure[]> {
   }
   options.note(`one instant column, ${sizes.rounds} rounds`)
   const perTenant = await interleave(
-    ['ours', 'floor', 'knex', 'dbmate'] as const,
+    ['ours', 'floor', 'command', 'knex', 'dbmate'] as const,
     sizes.rounds,
     options.signal,
     async (name, round) => {
@@ -192,8 +216,6 @@ async function instantColumn(house: House): Promise<Figure[]> {
     },
   )
   for (const connection of connections) connection.destroy()
-  // all at the same schema again, for what follows
-  added.push(...[])
   const scenario = `one instant column, ${CONCURRENCY} at once`
   return [
     figure(scenario, 'floor / ours (time)', '', ratiosOf(perTenant.floor, perTenant.ours), {
@@ -201,10 +223,16 @@ async function instantColumn(house: House): Promise<Figure[]> {
     }),
     figure(
       scenario,
-      'knex migrate.latest / ours (time)',
+      'a loop of knex migrate:latest / ours (time)',
+      '',
+      ratiosOf(perTenant.command, perTenant.ours),
+      { atLeast: 4 },
+    ),
+    figure(
+      scenario,
+      'knex in one process / ours (time)',
       '',
       ratiosOf(perTenant.knex, perTenant.ours),
-      { atLeast: 4 },
     ),
     figure(
       scenario,
@@ -213,7 +241,7 @@ async function instantColumn(house: House): Promise<Figure[]> {
       ratiosOf(perTenant.dbmate, perTenant.ours),
       { atLeast: 10 },
     ),
-    ...(['ours', 'floor', 'knex', 'dbmate'] as const).map((name) =>
+    ...(['ours', 'floor', 'command', 'knex', 'dbmate'] as const).map((name) =>
       figure(scenario, name, 'tenants/s', spreadOf(perTenant[name].map((ms) => 1000 / ms))),
     ),
     figure(scenario, `sessions used, ${CONCURRENCY} configured`, '', sessions, {
@@ -243,7 +271,7 @@ function watchSessions({ server, ctx }: House): { most(): Promise<number> } {
         ({ User, db }) => User === 'root' && db?.startsWith(`${ctx.config.tenantPrefix}t`),
       )
       most = Math.max(most, inTenants.length)
-      await new Promise((done) => setTimeout(done, 10))
+      await new Promise((done) => setTimeout(done, 50))
     }
   })()
   return {

@@ -1,8 +1,3 @@
-import { execFile } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { promisify } from 'node:util'
 import type { Connection, RowDataPacket } from 'mysql2/promise'
 import { createConnection } from 'mysql2/promise'
 import type { Migration } from '../../migrations/migration.js'
@@ -19,7 +14,7 @@ import {
   open,
   openProvisioner,
 } from '../support/platform.js'
-import { ROOT } from '../support/source-files.js'
+import { createKnexCommand } from './knex-command.js'
 import { type Bench, type BenchOptions, type Figure, figure } from './report.js'
 import { interleave, ratiosOf, runAtOnce, spreadOf } from './rounds.js'
 import { startThrowAwayServer, type ThrowAwayServer } from './throw-away-server.js'
@@ -148,7 +143,7 @@ async function openContest({ databaseUrl, socketPath, folder }: ThrowAwayServer)
     connections[0] as Connection,
     `${withTemplate.VALIDONX_TENANT_PREFIX}pattern`,
   )
-  const knexfile = await writeKnexfile(folder, socketPath)
+  const knex = await createKnexCommand(folder, socketPath)
   return {
     makers: {
       ours: (word) => provision(ours, word),
@@ -158,7 +153,7 @@ async function openContest({ databaseUrl, socketPath, folder }: ThrowAwayServer)
       },
       peer: async (word, worker) => {
         await connections[worker]?.query(`create database peer_${word}`)
-        await migrateByCommand(knexfile, `peer_${word}`)
+        await knex(`peer_${word}`)
       },
       'peer in process': async (word, worker) => {
         await connections[worker]?.query(`create database inner_${word}`)
@@ -225,38 +220,6 @@ async function floorScript(
       `grant select, insert, update, delete on ${quoteGrantDatabase(database)}.* to ${account}`,
     ].join(';\n')
   }
-}
-
-/** A knexfile as a project would have it, with the migrations as they are shipped: compiled. */
-async function writeKnexfile(folder: string, socketPath: string): Promise<string> {
-  const migrations = pathToFileURL(join(ROOT, 'dist/migrations/tenant/index.js')).href
-  const path = join(folder, 'knexfile.mjs')
-  await writeFile(
-    path,
-    `import { tenantMigrations } from ${JSON.stringify(migrations)}
-export default {
-  client: 'mysql2',
-  connection: { socketPath: ${JSON.stringify(socketPath)}, user: 'root', database: process.env.PEER_DATABASE },
-  migrations: {
-    migrationSource: {
-      getMigrations: async () => [...tenantMigrations],
-      getMigrationName: ({ name }) => name,
-      getMigration: async (migration) => migration,
-    },
-  },
-}
-`,
-  )
-  return path
-}
-
-async function migrateByCommand(knexfile: string, database: string): Promise<void> {
-  const knex = join(ROOT, 'node_modules/knex')
-  await promisify(execFile)(
-    process.execPath,
-    [join(knex, 'bin/cli.js'), 'migrate:latest', '--knexfile', knexfile],
-    { env: { PATH: process.env.PATH, KNEX_PATH: join(knex, 'knex.js'), PEER_DATABASE: database } },
-  )
 }
 
 async function migrateInProcess(socketPath: string, database: string): Promise<void> {

@@ -11,7 +11,10 @@ import {
 import { formatDatabaseUrl, parseDatabaseUrl } from '../../src/core/db/server-address.js'
 import { quoteName } from '../../src/core/db/sql.js'
 import { migrateFleet } from '../../src/core/fleet/migrate-fleet.js'
+import { ensureTemplate } from '../../src/core/fleet/template.js'
 import { newId } from '../../src/core/ids.js'
+import { FIRST_SERVER } from '../../src/core/servers/database-server.js'
+import { getServerByName } from '../../src/core/servers/database-server-store.js'
 import { CountingProxy } from '../support/counting-proxy.js'
 import {
   addMigrations,
@@ -65,6 +68,12 @@ const KINDS: readonly PlainMigration[] = [
     down: ['alter table gadgets add column label varchar(20)'],
   },
 ]
+
+const SLOW: PlainMigration = {
+  name: '20991201-01-slow',
+  up: ['do sleep(0.3)'],
+  down: ['do 0'],
+}
 
 const random = createRandom(freshSeed())
 
@@ -228,12 +237,7 @@ house(
   'of two rollouts at once one runs, and the other says who holds it',
   async ({ environment, ctx }) => {
     const slugs = await provisionFleet(ctx, 5)
-    const slow: PlainMigration = {
-      name: '20991201-01-slow',
-      up: ['update settings set value = value where sleep(0.2) = 0'],
-      down: ['update settings set value = value'],
-    }
-    const newer = { ...environment, ...withMigrations([slow]) }
+    const newer = { ...environment, ...withMigrations([SLOW]) }
     const argv = ['tenant', 'migrate', ...slugs, '--canary', '0', '--concurrency', '1']
     await using first = startCli(newer, [...argv, '--json'])
     await first.line('{"event":"started"')
@@ -242,5 +246,81 @@ house(
 
     expect([one.status, other.status, other.out]).toEqual([0, 75, ''])
     expect(other.said).toMatch(/is working on "rollout".*LEASE\.HELD/s)
+  },
+)
+
+house(
+  'Ctrl-C finishes the tenants at work, leaves the rest, and exits 130',
+  async ({ environment, ctx }) => {
+    const slugs = await provisionFleet(ctx, 6)
+    const newer = { ...environment, ...withMigrations([SLOW]) }
+    const argv = ['tenant', 'migrate', ...slugs, '--canary', '0', '--concurrency', '2', '--json']
+    await using validonx = startCli(newer, argv)
+    await validonx.line('{"event":"started"')
+    validonx.signal('SIGINT')
+    const exit = await validonx.ended
+    const events = exit.out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    await using resumed = startCli(newer, ['tenant', 'migrate', '--resume', '--json'])
+    const rest = (await resumed.ended).out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+
+    expect(exit.status).toBe(130)
+    expect(events.at(-1)).toMatchObject({
+      event: 'summary',
+      status: 'interrupted',
+      done: 2,
+      failed: 0,
+      left: 4,
+    })
+    expect(rest.at(-1)).toMatchObject({
+      event: 'summary',
+      status: 'done',
+      done: 4,
+      failed: 0,
+      left: 0,
+    })
+  },
+)
+
+house(
+  'what a dead process sent is ended before anything else is sent',
+  async ({ environment, ctx, provisioner }) => {
+    const [slug = ''] = await provisionFleet(ctx, 1)
+    const long: PlainMigration = { ...SLOW, name: '20991201-02-long', up: ['do sleep(60)'] }
+    onTestFinished(addMigrations([{ ...long, up: ['do 0'] }]))
+    await ensureTemplate(ctx, ctx.platform, await getServerByName(ctx.platform, FIRST_SERVER))
+    await using validonx = startCli({ ...environment, ...withMigrations([long]) }, [
+      'tenant',
+      'migrate',
+      slug,
+    ])
+    const asleep = async () =>
+      (await provisioner.rows<{ Info: string | null }>('show full processlist')).filter(
+        ({ Info }) => Info?.includes('do sleep(60)'),
+      ).length
+    await expect.poll(asleep, { timeout: 20_000 }).toBe(1)
+    validonx.signal('SIGKILL')
+    await validonx.ended
+    const after = await asleep()
+    let atStart: Promise<number> | undefined
+    const { outcome } = await migrateFleet(
+      ctx,
+      { kind: 'new', wish: { slugs: [slug] } },
+      {
+        report: ({ type }) => {
+          if (type === 'started') atStart = asleep()
+        },
+      },
+    )
+
+    // the server does not notice by itself
+    expect(after).toBe(1)
+    expect(await atStart).toBe(0)
+    expect(outcome).toMatchObject({ status: 'done', done: 1 })
   },
 )

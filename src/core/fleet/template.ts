@@ -8,6 +8,7 @@ import type { Provisioner } from '../db/provisioner.js'
 import { quoteName, quoteText } from '../db/sql.js'
 import { isFailure } from '../driver-failure.js'
 import type { DatabaseServer } from '../servers/database-server.js'
+import { endSessionsIn } from './end-sessions.js'
 import { OWNER_TABLE, ownerTableSql } from './ownership.js'
 
 /** No slug begins with "_", so no tenant's database can have this name. */
@@ -53,6 +54,8 @@ export async function ensureTemplate(
 
 async function build(provisioner: Provisioner, database: string): Promise<void> {
   if (await readScript(provisioner, database)) return
+  // one who died while building it may be at it still
+  await endSessionsIn(provisioner, new Set([database]), { alsoNamed: false })
   // it holds nothing of anybody: one that is old or half made is made anew
   await provisioner.run(`drop database if exists ${quoteName(database)}`)
   await provisioner.run(

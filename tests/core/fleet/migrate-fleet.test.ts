@@ -1,11 +1,18 @@
-import { describe, expect } from 'vitest'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished } from 'vitest'
+import { startEmbeddedServer, stopEmbeddedServer } from '../../../src/core/db/embedded-server.js'
 import { withLease } from '../../../src/core/db/lease.js'
+import { formatDatabaseUrl } from '../../../src/core/db/server-address.js'
 import { quoteName } from '../../../src/core/db/sql.js'
+import { addServer } from '../../../src/core/fleet/add-server.js'
 import { type FleetMigration, migrateFleet } from '../../../src/core/fleet/migrate-fleet.js'
 import { planRollout, sqlOf } from '../../../src/core/fleet/plan-rollout.js'
 import { getRollout, listRolloutTenants } from '../../../src/core/fleet/rollout-store.js'
 import { batchesOf, type RolloutEvent } from '../../../src/core/fleet/run-rollout.js'
 import { newId } from '../../../src/core/ids.js'
+import { provisionTenant } from '../../../src/core/provisioning/provision-tenant.js'
 import { FIRST_SERVER } from '../../../src/core/servers/database-server.js'
 import { suspendTenant } from '../../../src/core/tenants/change-status.js'
 import { getTenant } from '../../../src/core/tenants/tenant-store.js'
@@ -320,6 +327,52 @@ describe('a plan', () => {
       [orphan, 'DATABASE.UNREACHABLE'],
     ])
   })
+})
+
+test('two servers are migrated side by side, and one that dies fails its own tenants alone', {
+  timeout: 120_000,
+}, async ({ ctx, slugs, newer }) => {
+  const home = await mkdtemp(join(tmpdir(), 'validonx-second-'))
+  onTestFinished(async () => {
+    await stopEmbeddedServer(home)
+    await rm(home, { recursive: true, force: true })
+  })
+  const { address, login } = await startEmbeddedServer(home, { durable: false })
+  const second = `second-${newId().slice(-6)}`
+  await addServer(ctx, { name: second, url: formatDatabaseUrl(address, login) })
+  const there = Array.from({ length: 3 }, () => freshSlug())
+  for (const slug of there)
+    await provisionTenant(ctx, { slug, server: second }, { deliver: async () => {} })
+  const wish = { slugs: [...slugs, ...there] }
+  newer(NOTE, WIDGETS)
+  const begun: string[] = []
+  const both = await migrateFleet(
+    ctx,
+    { kind: 'new', wish: { ...wish, to: NOTE.name } },
+    {
+      terms: { canary: 0, concurrency: 1 },
+      report: (event) => event.type === 'started' && begun.push(event.tenant),
+    },
+  )
+  let stopped: Promise<boolean> | undefined
+  const halved = await migrateFleet(
+    ctx,
+    { kind: 'new', wish },
+    {
+      terms: { canary: 0, concurrency: 1, maxFailures: 0 },
+      // after the plan was made
+      confirm: async () => {
+        stopped = stopEmbeddedServer(home)
+        return stopped
+      },
+    },
+  )
+
+  expect(numbers(both)).toEqual(['done', 9, 0, 0])
+  expect(new Set(begun.slice(0, 2).map((slug) => there.includes(slug)))).toEqual(
+    new Set([true, false]),
+  )
+  expect(halved.outcome).toMatchObject({ status: 'failed', done: 6, failed: 3 })
 })
 
 describe('batches', () => {
