@@ -61,15 +61,20 @@ export async function migrateFleet(
     const plan = await makePlan(ctx, request, rollout)
     if (plan.tasks.length === 0 && plan.refused.length === 0) return { plan, outcome: undefined }
     if (confirm && !(await confirm(plan))) return { plan, outcome: undefined }
-    if (plan.direction === 'up') await prepareTemplates(ctx, plan)
-    const outcome = await runRollout(ctx, plan, {
-      terms,
-      lease,
-      report,
-      signal: signal ?? new AbortController().signal,
-      ...(rollout ? { rollout } : {}),
-    })
-    return { plan, outcome }
+    // beside the rollout: until it is there, a new tenant is made by the migrations themselves
+    const templates = prepareTemplates(ctx, plan)
+    try {
+      const outcome = await runRollout(ctx, plan, {
+        terms,
+        lease,
+        report,
+        signal: signal ?? new AbortController().signal,
+        ...(rollout ? { rollout } : {}),
+      })
+      return { plan, outcome }
+    } finally {
+      await templates
+    }
   })
 }
 
@@ -96,7 +101,7 @@ async function lastRollout(ctx: Context): Promise<Rollout> {
 
 /** A tenant that is provisioned from now on is born at the newest schema. A server without can wait. */
 async function prepareTemplates(ctx: Context, plan: RolloutPlan): Promise<void> {
-  if (plan.target !== tenantMigrations.at(-1)?.name) return
+  if (plan.direction === 'down' || plan.target !== tenantMigrations.at(-1)?.name) return
   for (const serverId of new Set(plan.tasks.map((task) => task.serverId))) {
     try {
       await ensureTemplate(ctx, ctx.platform, await getServerById(ctx.platform, serverId))
