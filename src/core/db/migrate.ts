@@ -42,11 +42,14 @@ export const pendingOf = (
  * Applies what is pending, in order, and answers with the names. Knex's lock is not taken: it stays
  * locked for ever when a process dies, so the caller holds a lease.
  * A migration is one DDL statement, which the server does whole or not at all.
+ *
+ * @param isThere asked where a statement fails: whether a run that was cut off has done it already
  */
 export async function applyMigrations(
   db: Knex,
   migrations: readonly Migration[],
   report: (name: string) => void = () => {},
+  isThere: (migration: Migration, error: unknown) => Promise<boolean> = async () => false,
 ): Promise<string[]> {
   await prepareLedger(db)
   const pending = pendingOf(await listApplied(db), migrations)
@@ -55,7 +58,11 @@ export async function applyMigrations(
   const batch = Number(latest ?? 0) + 1
   for (const migration of pending) {
     report(migration.name)
-    await migration.up(db)
+    try {
+      await migration.up(db)
+    } catch (error) {
+      if (!(await isThere(migration, error))) throw error
+    }
     await db('knex_migrations').insert({ name: migration.name, batch, migration_time: db.fn.now() })
   }
   return pending.map(({ name }) => name)

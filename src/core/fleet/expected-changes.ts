@@ -2,12 +2,34 @@ import type { Migration } from '../../../migrations/migration.js'
 import { applyMigrations } from '../db/migrate.js'
 import type { Provisioner } from '../db/provisioner.js'
 import { quoteName } from '../db/sql.js'
+import { causeOf } from '../driver-failure.js'
 import { newId } from '../ids.js'
 import { ownerTableSql } from './ownership.js'
-import { changesBetween, readSnapshot, type SchemaChange } from './schema-snapshot.js'
+import {
+  changesBetween,
+  readSnapshot,
+  type SchemaChange,
+  type SchemaSnapshot,
+} from './schema-snapshot.js'
 
 /** No slug begins with "_", so no tenant's database can have such a name. */
 export const scratchPrefix = (tenantPrefix: string): string => `${tenantPrefix}_scratch_`
+
+/** Table, column, key, foreign key: there already, or not there to drop. */
+const ALREADY = new Set([1050, 1051, 1054, 1060, 1061, 1068, 1091, 1146, 1826, 3822])
+
+/** Whether a statement failed because what it makes is there, or what it takes away is not. */
+export function saysAlready(error: unknown): boolean {
+  const errno = causeOf(error)?.errno
+  return errno !== undefined && ALREADY.has(errno)
+}
+
+/** Whether a schema is as it was before these changes, or as it is after them. */
+export const isAsOf = (
+  snapshot: SchemaSnapshot,
+  changes: readonly SchemaChange[],
+  side: 'before' | 'after',
+): boolean => changes.every((change) => snapshot.get(change.object) === change[side])
 
 /**
  * What a migration does to the schema, found out by doing it: in a scratch database that is brought to

@@ -4,9 +4,10 @@ import type { Migration } from '../../../migrations/migration.js'
 import type { Lease } from '../db/lease.js'
 import type { Provisioner } from '../db/provisioner.js'
 import { affectedBy } from '../db/statements.js'
-import { causeOf, type FailureKind, isFailure } from '../driver-failure.js'
+import { type FailureKind, isFailure } from '../driver-failure.js'
 import { AppError } from '../errors.js'
 import { endSession, endSessionsIn } from './end-sessions.js'
+import { isAsOf, saysAlready } from './expected-changes.js'
 import { findBlockers } from './find-blockers.js'
 import type { MigrationSession } from './migration-session.js'
 import type { Direction, MigrationKind } from './recorded-sql.js'
@@ -157,14 +158,9 @@ async function change(site: Site, db: Knex, task: TenantTask, step: Step): Promi
     await step.migration[step.direction](db)
   } catch (error) {
     // "exists already", "does not exist": done by a hand that did not live to write it down, perhaps
-    const failure = causeOf(error)
-    const isThere = failure?.errno !== undefined && ALREADY.has(failure.errno)
-    if (!isThere || !(await isDone(site, task, step))) throw error
+    if (!saysAlready(error) || !(await isDone(site, task, step))) throw error
   }
 }
-
-/** Table, column, key, foreign key: there already, or not there to drop. */
-const ALREADY = new Set([1050, 1051, 1054, 1060, 1061, 1068, 1091, 1146, 1826, 3822])
 
 /**
  * Whether the schema has everything that the step makes. Neither all nor nothing is a state that no
@@ -177,12 +173,10 @@ async function isDone(
 ): Promise<boolean> {
   const changes = await expectedChanges(migration)
   const stands = await readSnapshot(provisioner, database)
-  const has = (side: 'before' | 'after') =>
-    changes.every((change) => stands.get(change.object) === change[side])
   const [target, origin] =
     direction === 'up' ? (['after', 'before'] as const) : (['before', 'after'] as const)
-  if (changes.length > 0 && has(target)) return true
-  if (has(origin)) return false
+  if (changes.length > 0 && isAsOf(stands, changes, target)) return true
+  if (isAsOf(stands, changes, origin)) return false
   const odd = changes.filter((change) => stands.get(change.object) !== change[target])
   throw new AppError(
     'MIGRATION.HALF_DONE',

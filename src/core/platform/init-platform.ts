@@ -1,5 +1,7 @@
+import type { Migration } from '../../../migrations/migration.js'
 import { platformMigrations } from '../../../migrations/platform/index.js'
 import { type PlanSeed, planSeeds } from '../../../seeds/platform/plans.js'
+import type { Config } from '../config.js'
 import { type Context, runtimeLogin } from '../context.js'
 import type { PlatformDb } from '../db/connect.js'
 import { withLease } from '../db/lease.js'
@@ -13,6 +15,8 @@ import { rowsOf } from '../db/statements.js'
 import { inTransaction } from '../db/transaction.js'
 import { AppError } from '../errors.js'
 import { insertAudit } from '../events/audit-store.js'
+import { findExpectedChanges, isAsOf, saysAlready } from '../fleet/expected-changes.js'
+import { readSnapshot } from '../fleet/schema-snapshot.js'
 import { ensureTemplate } from '../fleet/template.js'
 import { newId } from '../ids.js'
 import { type DatabaseServer, FIRST_SERVER } from '../servers/database-server.js'
@@ -75,7 +79,12 @@ export async function initPlatform(
     return withLease(db, 'platform', ctx.lease, async (lease) => {
       await assertAppKey(ctx, db)
       report('applying platform migrations')
-      const migrations = await applyMigrations(db, platformMigrations, () => lease.assertHeld())
+      const migrations = await applyMigrations(
+        db,
+        platformMigrations,
+        () => lease.assertHeld(),
+        (migration, error) => isThere(provisioner, ctx.config, migration, error),
+      )
       const platformId = await recordPlatform(ctx, db, migrations)
       report('writing plans')
       const plans = await insertMissingPlans(db, ctx.now())
@@ -99,6 +108,21 @@ export async function initPlatform(
       }
     })
   })
+}
+
+/** A run that was cut off after the statement and before the ledger row: then the schema has all of it. */
+async function isThere(
+  provisioner: Provisioner,
+  { platformDatabase, tenantPrefix }: Config,
+  { name }: Migration,
+  error: unknown,
+): Promise<boolean> {
+  if (!saysAlready(error)) return false
+  const changes = await findExpectedChanges(provisioner, tenantPrefix, platformMigrations, name)
+  return (
+    changes.length > 0 &&
+    isAsOf(await readSnapshot(provisioner, platformDatabase), changes, 'after')
+  )
 }
 
 /** An empty database may have been made for us by an administrator; a stranger's is left alone. */
