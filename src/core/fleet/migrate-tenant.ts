@@ -55,7 +55,8 @@ const GONE: readonly FailureKind[] = ['connection lost', 'unreachable', 'too man
 const BLOCKED: readonly FailureKind[] = ['statement rolled back', 'transaction rolled back']
 
 /**
- * Does the steps in one tenant's database, each with its row in Knex's ledger, and answers their names.
+ * Does the steps in one tenant's database, each with its row in Knex's ledger, and adds their names to
+ * `done` as they are done.
  * A schema change is one statement, which the server does whole or not at all; where it is not known
  * whether it was done, the schema itself is asked.
  *
@@ -65,11 +66,11 @@ export async function migrateTenant(
   site: Site,
   session: MigrationSession,
   task: TenantTask,
-): Promise<string[]> {
+  done: string[],
+): Promise<void> {
   let isSuspect = task.isSuspect
   let goneSince: number | undefined
   let last: number | undefined
-  const done: string[] = []
   for (let next = 0; next < task.steps.length; ) {
     site.lease.assertHeld()
     const step = task.steps[next] as Step
@@ -99,7 +100,6 @@ export async function migrateTenant(
       await sleep(FIRST_PAUSE_MS + Math.random() * FIRST_PAUSE_MS)
     }
   }
-  return done
 }
 
 async function endOne(site: Site, task: TenantTask, thread: number): Promise<void> {

@@ -233,11 +233,15 @@ export async function countByStatus(
   return Object.fromEntries(rows.map(({ status, count }) => [status, Number(count)]))
 }
 
+/** What a rollout leaves unknown: it was cut off there, or its database server went away in the middle. */
+const UNKNOWN =
+  "(rollout_tenants.status = 'running' or (rollout_tenants.status = 'failed' and rollout_tenants.error like 'DATABASE.%'))"
+
 /** Tenants that a rollout was cut off in and no other has looked after since. */
 export async function listSuspects(db: PlatformDb): Promise<Set<string>> {
   const rows = await rowsOf<{ tenant_id: string }>(
     db,
-    "select distinct rollout_tenants.tenant_id from rollouts join rollout_tenants on rollout_tenants.rollout_id = rollouts.id and rollout_tenants.status = 'running' where rollouts.status in ('interrupted', 'running')",
+    `select distinct rollout_tenants.tenant_id from rollouts join rollout_tenants on rollout_tenants.rollout_id = rollouts.id and ${UNKNOWN} where rollouts.status <> 'done'`,
   )
   return new Set(rows.map(({ tenant_id }) => tenant_id))
 }
@@ -252,7 +256,7 @@ export async function takeOverSuspects(
     const some = tenantIds.slice(start, start + AT_A_TIME)
     await affectedBy(
       db,
-      `update rollout_tenants set status = 'left' where rollout_id <> ? and status = 'running' and tenant_id in (${some.map(() => '?').join(', ')})`,
+      `update rollout_tenants set status = 'left' where rollout_id <> ? and ${UNKNOWN} and tenant_id in (${some.map(() => '?').join(', ')})`,
       [rolloutId, ...some],
     )
   }

@@ -192,7 +192,8 @@ class Run {
     report({ type: 'started', tenant: slug })
     const start = performance.now()
     const elapsed = () => Math.round(performance.now() - start)
-    const finish = (applied: readonly string[], error?: AppError) =>
+    const applied: string[] = []
+    const finish = (error?: AppError) =>
       this.#journal.add({
         tenantId,
         status: error ? 'failed' : 'done',
@@ -205,15 +206,15 @@ class Run {
       const dead = this.#dead.get(serverId)
       if (dead) throw dead
       const site = await this.#site(serverId)
-      const applied = await migrateTenant(site, this.#session(serverId, worker, site), task)
-      finish(applied)
+      await migrateTenant(site, this.#session(serverId, worker, site), task, applied)
+      finish()
       this.#done += 1
       report({ type: 'done', tenant: slug, applied, durationMs: elapsed() })
     } catch (thrown) {
       const error = asAppError(thrown)
       if (error.code === 'LEASE.LOST') throw error
       this.#countFailure(serverId, thrown, error)
-      finish([], error)
+      finish(error)
       report({ type: 'failed', tenant: slug, error, durationMs: elapsed() })
     }
   }

@@ -368,11 +368,15 @@ test('two servers are migrated side by side, and one that dies fails its own ten
     },
   )
 
+  await startEmbeddedServer(home, { durable: false })
+  const mended = await migrateFleet(ctx, { kind: 'retry failed' })
+
   expect(numbers(both)).toEqual(['done', 9, 0, 0])
   expect(new Set(begun.slice(0, 2).map((slug) => there.includes(slug)))).toEqual(
     new Set([true, false]),
   )
   expect(halved.outcome).toMatchObject({ status: 'failed', done: 6, failed: 3 })
+  expect(mended.outcome).toMatchObject({ status: 'done', done: 3, failed: 0 })
 })
 
 describe('batches', () => {
