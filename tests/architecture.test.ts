@@ -14,7 +14,15 @@ const HOUSE = [
   'core/events',
   'core/tenants',
 ]
-const NOUNS = [...HOUSE, 'core/billing', 'core/access', 'core/licensing']
+const NOUNS = [
+  ...HOUSE,
+  'core/billing',
+  'core/access',
+  'core/entitlements',
+  'core/products',
+  'core/licensing',
+  'core/usage',
+]
 const PLAN: Readonly<Record<string, readonly string[]>> = {
   migrations: [],
   seeds: [],
@@ -27,7 +35,10 @@ const PLAN: Readonly<Record<string, readonly string[]>> = {
   'core/tenants': [...GROUND, 'core/db', 'core/servers', 'core/context', 'core/events'],
   'core/billing': [...HOUSE],
   'core/access': [...HOUSE, 'core/billing'],
-  'core/licensing': [...HOUSE, 'core/billing', 'seeds'],
+  'core/entitlements': [...HOUSE, 'core/billing'],
+  'core/products': [...HOUSE, 'core/entitlements'],
+  'core/licensing': [...HOUSE, 'core/billing', 'core/entitlements', 'core/products', 'seeds'],
+  'core/usage': [...HOUSE, 'core/billing', 'core/entitlements', 'core/licensing'],
   'core/fleet': [...NOUNS, 'migrations', 'seeds'],
   'core/provisioning': [...NOUNS, 'core/fleet', 'migrations', 'seeds'],
   'core/platform': [...NOUNS, 'core/fleet', 'migrations', 'seeds'],

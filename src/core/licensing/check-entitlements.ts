@@ -1,10 +1,10 @@
 import { z } from 'zod'
 import type { EntitlementType, EntitlementValue } from '../billing/plan.js'
+import { type Entitlement, listEntitlements } from '../entitlements/entitlement-store.js'
 import { AppError } from '../errors.js'
 import { parse } from '../parse.js'
 import type { TenantScope } from '../tenants/scope.js'
 import { SEATS } from './activate-license.js'
-import { type Entitlement, listEntitlements } from './entitlement-store.js'
 import { isWellFormedLicenseKey, judge, type License } from './license.js'
 import { findLicense } from './license-store.js'
 

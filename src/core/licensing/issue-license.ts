@@ -3,15 +3,15 @@ import { settingSeeds } from '../../../seeds/tenant/defaults.js'
 import { addMilliseconds } from '../clock.js'
 import type { TenantDb } from '../db/connect.js'
 import { inTransaction } from '../db/transaction.js'
+import { takeFromLimit } from '../entitlements/usage-counter-store.js'
 import { AppError } from '../errors.js'
 import { insertOutbox } from '../events/outbox-store.js'
 import { newId } from '../ids.js'
 import { fromJsonColumn, instantSchema, parse } from '../parse.js'
+import { findProduct, insertProduct, type Product } from '../products/product-store.js'
 import type { TenantScope } from '../tenants/scope.js'
 import { LICENSE_TYPES, type License, mintLicenseKey } from './license.js'
 import { insertLicense } from './license-store.js'
-import { findProduct, insertProduct, type Product } from './product-store.js'
-import { takeFromLimit } from './usage-counter-store.js'
 
 const DAY_MS = 86_400_000
 

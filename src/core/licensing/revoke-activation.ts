@@ -1,11 +1,11 @@
 import { inTransaction } from '../db/transaction.js'
+import { giveBackToLimit } from '../entitlements/usage-counter-store.js'
 import { AppError } from '../errors.js'
 import { insertOutbox } from '../events/outbox-store.js'
 import type { TenantScope } from '../tenants/scope.js'
 import type { Activation } from './activation.js'
 import { lockActivation, setActivationRevoked } from './activation-store.js'
 import { addSeats } from './license-store.js'
-import { giveBackToLimit } from './usage-counter-store.js'
 
 /**
  * Ends an activation; its seat is free at once. One that has ended is left as it is.

@@ -1,5 +1,5 @@
 import type { LastUsed } from '../../core/access/last-used.js'
-import type { UsageWriter } from '../../core/licensing/usage-writer.js'
+import type { UsageWriter } from '../../core/usage/usage-writer.js'
 import type { Operation } from '../operation.js'
 import { checkEntitlementsOperation } from './check-entitlements.js'
 import { createActivation } from './create-activation.js'

@@ -1,5 +1,5 @@
-import { RecordUsageInput } from '../../core/licensing/usage-event.js'
-import type { UsageWriter } from '../../core/licensing/usage-writer.js'
+import { RecordUsageInput } from '../../core/usage/usage-event.js'
+import type { UsageWriter } from '../../core/usage/usage-writer.js'
 import type { Operation } from '../operation.js'
 import { usageAnswer } from './schemas.js'
 

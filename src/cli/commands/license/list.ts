@@ -1,7 +1,7 @@
 import { AppError } from '../../../core/errors.js'
 import { judge, LICENSE_STATUSES, type LicenseStatus } from '../../../core/licensing/license.js'
 import { listLicenses } from '../../../core/licensing/license-store.js'
-import { findProduct, productCodes } from '../../../core/licensing/product-store.js'
+import { findProduct, productCodes } from '../../../core/products/product-store.js'
 import { enterTenant } from '../../../core/tenants/scope.js'
 import { createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'

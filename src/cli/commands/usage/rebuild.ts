@@ -1,5 +1,5 @@
-import { findUsageDifferences, rebuildUsage } from '../../../core/licensing/rebuild-usage.js'
 import { enterTenant } from '../../../core/tenants/scope.js'
+import { findUsageDifferences, rebuildUsage } from '../../../core/usage/rebuild-usage.js'
 import { createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
 

@@ -1,4 +1,7 @@
-import { insertMissingEntitlements, listEntitlements } from '../../licensing/entitlement-store.js'
+import {
+  insertMissingEntitlements,
+  listEntitlements,
+} from '../../entitlements/entitlement-store.js'
 import { inTenant, tenantDb } from '../in-tenant.js'
 import type { Stage } from '../stage.js'
 

@@ -2,7 +2,7 @@ import {
   countedCodes,
   insertMissingCounters,
   listCounterCodes,
-} from '../../licensing/usage-counter-store.js'
+} from '../../entitlements/usage-counter-store.js'
 import { inTenant, tenantDb } from '../in-tenant.js'
 import type { Stage } from '../stage.js'
 

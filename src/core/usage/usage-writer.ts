@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { requestHash } from '../db/idempotency.js'
 import type { TenantDatabaseManager, TenantPlace } from '../db/tenant-database-manager.js'
 import { isFailure } from '../driver-failure.js'
 import { AppError } from '../errors.js'
 import { parse } from '../parse.js'
 import type { TenantScope } from '../tenants/scope.js'
-import { requestHash } from './idempotency.js'
 import { recordUsage, type UsageOutcome, type UsageReport } from './record-usage.js'
 import { RecordUsageInput } from './usage-event.js'
 

@@ -7,8 +7,8 @@ import type { TenantPlace } from '../db/tenant-database-manager.js'
 import { AppError } from '../errors.js'
 import { EVENT_SCHEMA_VERSION } from '../events/event.js'
 import { idFrom, newId } from '../ids.js'
-import { entitlementOf, isWellFormedLicenseKey, judge, type License } from './license.js'
-import { LICENSE_COLUMNS, type LicenseRow, toLicense } from './license-store.js'
+import { entitlementOf, isWellFormedLicenseKey, judge, type License } from '../licensing/license.js'
+import { LICENSE_COLUMNS, type LicenseRow, toLicense } from '../licensing/license-store.js'
 import type { UsageEvent } from './usage-event.js'
 
 /** One report of usage, parsed, waiting to be written. */

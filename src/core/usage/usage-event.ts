@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { metadataSchema } from './metadata.js'
+import { metadataSchema } from '../metadata.js'
 
 /** What the platform counts by itself: a caller may not report it. */
 export const PLATFORM_METERS: readonly string[] = [

@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto'
-import type { Connection } from 'mysql2'
+import type { Clock } from '../clock.js'
 import { addMilliseconds } from '../clock.js'
-import { affectedBy, rowsOf } from '../db/statements.js'
-import { startingOver } from '../db/transaction.js'
 import { isFailure } from '../driver-failure.js'
 import { AppError } from '../errors.js'
 import { fromJsonColumn } from '../parse.js'
-import type { TenantScope } from '../tenants/scope.js'
+import { affectedBy, type Executor, rowsOf } from './statements.js'
+import { startingOver } from './transaction.js'
 
 const KEPT_MS = 86_400_000
 /** How long a request that said nothing more is taken to be at work. */
@@ -22,40 +21,59 @@ export type IdempotentRequest = {
   readonly request: unknown
 }
 
+/** A database with a table `idempotency_keys`: a tenant's, or the platform's. */
+export type IdempotencyStore<Db extends Executor> = {
+  readonly now: Clock
+  /** Answers that hold a secret are kept sealed. */
+  readonly seal?: {
+    close(text: string, scopeKey: string): string
+    open(text: string, scopeKey: string): string
+  }
+  transaction<T>(work: (transaction: Db) => Promise<T>): Promise<T>
+  lend<T>(work: (db: Db) => Promise<T>): Promise<T>
+}
+
 export type IdempotentResult<T> = { readonly result: T; readonly replayed: boolean }
 
 /**
- * Runs `work` in a transaction of the tenant's database; what it answers is kept there for 24 hours in
+ * Runs `work` in a transaction of the store's database; what it answers is kept there for 24 hours in
  * the same transaction, and a repeat of the request gets it back. A failure is not kept: the same key
  * may be tried again.
  *
  * @throws VALIDATION.IDEMPOTENCY_IN_PROGRESS while the first is at work,
  *   VALIDATION.IDEMPOTENCY_MISMATCH where the key was used for another request
  */
-export async function inIdempotentTransaction<T>(
-  scope: TenantScope,
+export async function inIdempotentTransaction<Db extends Executor, T>(
+  store: IdempotencyStore<Db>,
   { operation, key, request }: IdempotentRequest,
-  work: (transaction: Connection) => Promise<T>,
+  work: (transaction: Db) => Promise<T>,
 ): Promise<IdempotentResult<T>> {
-  if (key === undefined) return { result: await scope.transaction(work), replayed: false }
+  if (key === undefined) return { result: await store.transaction(work), replayed: false }
   const scopeKey = `${operation}/${key}`
-  const kept = await scope.lend((connection) =>
-    claim<T>(connection, scopeKey, requestHash(request), scope.now()),
-  )
-  if (kept) return { result: kept.result, replayed: true }
+  const kept = await store.lend((db) => claim(db, scopeKey, requestHash(request), store.now()))
+  if (kept) {
+    return {
+      result: revive<T>(store.seal ? store.seal.open(kept.answer, scopeKey) : kept.answer),
+      replayed: true,
+    }
+  }
   try {
-    const result = await scope.transaction(async (transaction) => {
+    const result = await store.transaction(async (transaction) => {
       const answer = await work(transaction)
-      await complete(transaction, scopeKey, answer, scope.now())
+      const text = keep(answer)
+      await complete(
+        transaction,
+        scopeKey,
+        store.seal ? store.seal.close(text, scopeKey) : text,
+        store.now(),
+      )
       return answer
     })
-    if (Math.random() < PURGE_CHANCE)
-      await scope.lend((connection) => purge(connection, scope.now()))
+    if (Math.random() < PURGE_CHANCE) await store.lend((db) => purge(db, store.now()))
     return { result, replayed: false }
   } catch (error) {
     // after a lost connection the answer may be kept already: then the row must stay
-    if (!isFailure(error, 'connection lost'))
-      await scope.lend((connection) => release(connection, scopeKey))
+    if (!isFailure(error, 'connection lost')) await store.lend((db) => release(db, scopeKey))
     throw error
   }
 }
@@ -76,15 +94,15 @@ function sorted(value: unknown): unknown {
   )
 }
 
-type Row = { request_hash: Buffer; status: string; response_body: unknown; expires_at: Date }
+type Row = { request_hash: Buffer; status: string; response_body: string; expires_at: Date }
 
 /** Takes the key for this request, or answers what an earlier one left. The unique index decides. */
-async function claim<T>(
-  db: Connection,
+async function claim(
+  db: Executor,
   scopeKey: string,
   hash: Buffer,
   now: Date,
-): Promise<{ result: T } | undefined> {
+): Promise<{ readonly answer: string } | undefined> {
   const expiresAt = addMilliseconds(now, IN_PROGRESS_MS)
   try {
     // those who wait for the same key while it is given up may deadlock among themselves
@@ -116,23 +134,23 @@ async function claim<T>(
   }
   if (!row.request_hash.equals(hash)) throw new AppError('VALIDATION.IDEMPOTENCY_MISMATCH')
   if (row.status !== 'done') throw new AppError('VALIDATION.IDEMPOTENCY_IN_PROGRESS')
-  return { result: revive<T>(row.response_body) }
+  return { answer: row.response_body }
 }
 
 async function complete(
-  transaction: Connection,
+  transaction: Executor,
   scopeKey: string,
-  result: unknown,
+  answer: string,
   now: Date,
 ): Promise<void> {
   await affectedBy(
     transaction,
     "update idempotency_keys set status = 'done', response_body = ?, expires_at = ? where scope_key = ?",
-    [keep(result), addMilliseconds(now, KEPT_MS), scopeKey],
+    [answer, addMilliseconds(now, KEPT_MS), scopeKey],
   )
 }
 
-async function release(db: Connection, scopeKey: string): Promise<void> {
+async function release(db: Executor, scopeKey: string): Promise<void> {
   await startingOver(() =>
     affectedBy(db, "delete from idempotency_keys where scope_key = ? and status = 'in_progress'", [
       scopeKey,
@@ -141,7 +159,7 @@ async function release(db: Connection, scopeKey: string): Promise<void> {
 }
 
 /** Old answers go a few at a time, now and then, so that the table stays small without a janitor. */
-async function purge(db: Connection, now: Date): Promise<void> {
+async function purge(db: Executor, now: Date): Promise<void> {
   await affectedBy(
     db,
     `delete from idempotency_keys where expires_at < ? limit ${PURGED_AT_A_TIME}`,
@@ -158,8 +176,8 @@ function datePlaces(value: unknown, place: readonly string[]): (readonly string[
   return Object.entries(value).flatMap(([name, own]) => datePlaces(own, [...place, name]))
 }
 
-function revive<T>(column: unknown): T {
-  const kept = fromJsonColumn<{ result: T; dates: string[][] }>(column)
+function revive<T>(answer: string): T {
+  const kept = fromJsonColumn<{ result: T; dates: string[][] }>(answer)
   for (const place of kept.dates) {
     let holder = kept.result as Record<string, unknown>
     for (const name of place.slice(0, -1)) holder = holder[name] as Record<string, unknown>

@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import { quoteName, quoteText } from '../../../src/core/db/sql.js'
-import { UsageWriter } from '../../../src/core/licensing/usage-writer.js'
+import { UsageWriter } from '../../../src/core/usage/usage-writer.js'
 import { test as house } from '../../support/house.js'
 import { openShop } from '../../support/shop.js'
 
