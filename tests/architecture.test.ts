@@ -17,6 +17,7 @@ const HOUSE = [
 const NOUNS = [
   ...HOUSE,
   'core/billing',
+  'core/identity',
   'core/access',
   'core/entitlements',
   'core/products',
@@ -34,7 +35,8 @@ const PLAN: Readonly<Record<string, readonly string[]>> = {
   'core/events': [...GROUND, 'core/db', 'core/context'],
   'core/tenants': [...GROUND, 'core/db', 'core/servers', 'core/context', 'core/events'],
   'core/billing': [...HOUSE],
-  'core/access': [...HOUSE, 'core/billing'],
+  'core/identity': [...HOUSE],
+  'core/access': [...HOUSE, 'core/billing', 'core/identity'],
   'core/entitlements': [...HOUSE, 'core/billing'],
   'core/products': [...HOUSE, 'core/entitlements'],
   'core/licensing': [...HOUSE, 'core/billing', 'core/entitlements', 'core/products', 'seeds'],

@@ -20,6 +20,9 @@ import * as provisioningStages from './20261101-18-provisioning-stages.js'
 import * as rollouts from './20261101-19-rollouts.js'
 import * as rolloutTenants from './20261101-20-rollout-tenants.js'
 import * as rolloutTenantsPlanned from './20261124-01-rollout-tenants-planned.js'
+import * as invitations from './20261124-02-invitations.js'
+import * as idempotencyKeys from './20261124-03-idempotency-keys.js'
+import * as planEntitlementsOveragePrice from './20261124-04-plan-entitlements-overage-price.js'
 
 /** Every change of the platform database, oldest first. */
 export const platformMigrations: readonly Migration[] = [
@@ -44,4 +47,7 @@ export const platformMigrations: readonly Migration[] = [
   rollouts,
   rolloutTenants,
   rolloutTenantsPlanned,
+  invitations,
+  idempotencyKeys,
+  planEntitlementsOveragePrice,
 ]

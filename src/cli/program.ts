@@ -19,6 +19,10 @@ import { licenseIssue } from './commands/license/issue.js'
 import { licenseList } from './commands/license/list.js'
 import { licenseShow } from './commands/license/show.js'
 import { licenseWhy } from './commands/license/why.js'
+import { memberAdd } from './commands/member/add.js'
+import { memberList } from './commands/member/list.js'
+import { memberRemove } from './commands/member/remove.js'
+import { memberRole } from './commands/member/role.js'
 import { migrationLint } from './commands/migration/lint.js'
 import { migrationMake } from './commands/migration/make.js'
 import { rateLimitReset } from './commands/ratelimit/reset.js'
@@ -35,7 +39,15 @@ import { rolloutShow } from './commands/tenant/rollout.js'
 import { tenantRollouts } from './commands/tenant/rollouts.js'
 import { tenantShow } from './commands/tenant/show.js'
 import { tenantSuspend } from './commands/tenant/suspend.js'
+import { tokenCreate } from './commands/token/create.js'
+import { tokenList } from './commands/token/list.js'
+import { tokenRevoke } from './commands/token/revoke.js'
 import { usageRebuild } from './commands/usage/rebuild.js'
+import { userCreate } from './commands/user/create.js'
+import { userDisable } from './commands/user/disable.js'
+import { userEnable } from './commands/user/enable.js'
+import { userList } from './commands/user/list.js'
+import { userPassword } from './commands/user/password.js'
 import type { Runtime } from './runtime.js'
 
 /** All that validonx can do, on one screen. A factory: commander keeps what it has parsed. */
@@ -89,6 +101,30 @@ export function createProgram(runtime: Runtime): Command {
         apiKeyList(runtime),
         apiKeyRotate(runtime),
         apiKeyRevoke(runtime),
+      ]),
+    )
+    .addCommand(
+      createGroup('user', 'people who run tenants', [
+        userCreate(runtime),
+        userList(runtime),
+        userPassword(runtime),
+        userDisable(runtime),
+        userEnable(runtime),
+      ]),
+    )
+    .addCommand(
+      createGroup('member', 'which user may do what in which tenant', [
+        memberAdd(runtime),
+        memberList(runtime),
+        memberRole(runtime),
+        memberRemove(runtime),
+      ]),
+    )
+    .addCommand(
+      createGroup('token', 'tokens of users for the Tenant API', [
+        tokenCreate(runtime),
+        tokenList(runtime),
+        tokenRevoke(runtime),
       ]),
     )
     .addCommand(

@@ -146,6 +146,31 @@ export const settings = {
     about: 'Seconds of that period',
     schema: count(3600, 1, 2_678_400),
   },
+  tokenableUser: {
+    variable: 'VALIDONX_TOKENABLE_USER',
+    about: "What Laravel's morph map calls users in personal_access_tokens",
+    schema: z.string().min(1, 'must not be empty').max(255).default('App\\Models\\User'),
+  },
+  tokenableAdmin: {
+    variable: 'VALIDONX_TOKENABLE_ADMIN',
+    about: 'The same for admins',
+    schema: z.string().min(1, 'must not be empty').max(255).default('App\\Models\\Admin'),
+  },
+  tokenExpiration: {
+    variable: 'VALIDONX_TOKEN_EXPIRATION',
+    about: "Minutes after which every token ends (Sanctum's `expiration`); by default none does",
+    schema: z.coerce
+      .number({ error: 'must be a whole number of minutes' })
+      .int('must be a whole number')
+      .min(1, 'must be at least 1')
+      .max(52_560_000)
+      .optional(),
+  },
+  loginTokenLifetime: {
+    variable: 'VALIDONX_LOGIN_TOKEN_LIFETIME',
+    about: 'Minutes that a token made by a login lives',
+    schema: count(43_200, 1, 52_560_000),
+  },
   redisUrl: {
     variable: 'VALIDONX_REDIS_URL',
     about: 'Redis for counting requests across processes; without it each counts for itself',

@@ -41,6 +41,8 @@ export type Context = AsyncDisposable & {
   readonly platform: PlatformDb
   readonly tenantDatabases: TenantDatabaseManager
   readonly actor: Actor
+  /** The request that is answered, for the trail; absent at a terminal. */
+  readonly requestId?: string | undefined
   readonly lease: LeaseTerms
   readonly now: Clock
   readonly log: Log
@@ -147,6 +149,13 @@ export function createContext({
     },
   }
 }
+
+/** The same house, with somebody else at work in it. */
+export const actingAs = (ctx: Context, actor: Actor, requestId?: string): Context => ({
+  ...ctx,
+  actor,
+  requestId,
+})
 
 /** The login that `init` makes: given by URL, else derived from the application key. */
 export const runtimeLogin = (config: Config, access: Access, keyring: Keyring): Login =>

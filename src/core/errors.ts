@@ -228,8 +228,10 @@ export const catalogue = {
   'TENANT.NOT_FOUND': entry({
     status: 404,
     exit: 66,
-    say: (slug: string) =>
-      `No tenant is called "${slug}". "validonx tenant list" shows those that exist.`,
+    say: (slug?: string) =>
+      slug === undefined
+        ? 'No such tenant. GET /v1/auth/me lists those that you belong to.'
+        : `No tenant is called "${slug}". "validonx tenant list" shows those that exist.`,
   }),
   'TENANT.DIFFERS': entry({
     status: 409,
@@ -339,7 +341,78 @@ export const catalogue = {
   'AUTH.TOKEN.INVALID_SCOPE': entry({
     status: 403,
     exit: 77,
-    say: (scope: string) => `This API key has no scope "${scope}". Use a key that has it.`,
+    say: (scope: string) => `This key or token was not made for "${scope}". Use one that was.`,
+  }),
+  'AUTH.TOKEN.REQUIRED': entry({
+    status: 401,
+    exit: 77,
+    say: () => 'Send a token in the Authorization header, as "Bearer" and the token.',
+  }),
+  'AUTH.UNAUTHENTICATED': entry({
+    status: 401,
+    exit: 77,
+    say: () => 'This token opens nothing. Log in again, or ask for a new one.',
+  }),
+  'AUTH.INVALID_CREDENTIALS': entry({
+    status: 401,
+    exit: 77,
+    say: () => 'The e-mail address or the password is wrong.',
+  }),
+  'AUTH.ACCOUNT_LOCKED': entry({
+    status: 429,
+    exit: 75,
+    say: (seconds: number) => `Too many attempts to log in. Try again in ${seconds} s.`,
+  }),
+  'AUTH.FORBIDDEN': entry({
+    status: 403,
+    exit: 77,
+    say: () => 'This user belongs to no tenant. Ask an owner for an invitation.',
+  }),
+  'AUTH.INSUFFICIENT_PERMISSIONS': entry({
+    status: 403,
+    exit: 77,
+    say: (role: string) => `The role "${role}" does not allow this. Ask an owner of the tenant.`,
+  }),
+  'USER.NOT_FOUND': entry({
+    status: 404,
+    exit: 66,
+    say: (email: string) =>
+      `No user has the address "${email}". "validonx user list" shows those that exist.`,
+  }),
+  'USER.EXISTS': entry({
+    status: 409,
+    exit: 73,
+    say: (email: string) => `A user has the address "${email}" already.`,
+  }),
+  'TOKEN.NOT_FOUND': entry({
+    status: 404,
+    exit: 66,
+    say: (id: string) => `There is no token ${id}. "validonx token list" shows a user's.`,
+  }),
+  'MEMBER.NOT_FOUND': entry({
+    status: 404,
+    exit: 66,
+    say: () => 'No such member in this tenant. Its list of members shows who there is.',
+  }),
+  'MEMBER.EXISTS': entry({
+    status: 409,
+    exit: 73,
+    say: () => 'This user is a member of the tenant already. Change the role instead.',
+  }),
+  'MEMBER.LAST_OWNER': entry({
+    status: 409,
+    exit: 65,
+    say: () => 'A tenant keeps one owner. Make somebody else an owner first.',
+  }),
+  'INVITATION.NOT_FOUND': entry({
+    status: 404,
+    exit: 66,
+    say: () => 'No such invitation, or it has ended. Ask for a new one.',
+  }),
+  'INVITATION.EXISTS': entry({
+    status: 409,
+    exit: 73,
+    say: (email: string) => `"${email}" is invited already. Revoke that invitation first.`,
   }),
   'API_KEY.NOT_FOUND': entry({
     status: 404,
@@ -421,6 +494,11 @@ export const catalogue = {
     status: 400,
     exit: 65,
     say: (header: string) => `The header ${header} was sent more than once. Send it once.`,
+  }),
+  'REQUEST.PRECONDITION_FAILED': entry({
+    status: 412,
+    exit: 75,
+    say: () => 'Somebody else has changed this since you read it. Read it again, then decide.',
   }),
   'REQUEST.METHOD_NOT_ALLOWED': entry({
     status: 405,

@@ -6,10 +6,15 @@ import type { Context } from '../core/context.js'
 import { AppError, asAppError } from '../core/errors.js'
 import { UsageWriter } from '../core/usage/usage-writer.js'
 import { allowedMethods } from './allowed-methods.js'
+import { authGroup, integrationGroup, tenantGroup } from './api-group.js'
+import { authOperations } from './auth/operations.js'
 import type { ServerEnv } from './env.js'
 import { failure } from './envelope.js'
+import { assertScope } from './integration/integration-operation.js'
 import { integrationOperations } from './integration/operations.js'
+import { authenticate } from './middleware/authenticate.js'
 import { enterByApiKey } from './middleware/enter-by-api-key.js'
+import { enterByMembership } from './middleware/enter-by-membership.js'
 import { limitBody } from './middleware/limit-body.js'
 import { refuseDuplicateHeaders } from './middleware/refuse-duplicate-headers.js'
 import { requestId } from './middleware/request-id.js'
@@ -17,6 +22,8 @@ import { mount } from './operation.js'
 import { docs } from './routes/docs.js'
 import { health, type Readiness } from './routes/health.js'
 import { setHeader } from './set-header.js'
+import { tenantOperations } from './tenant/operations.js'
+import { assertPermitted } from './tenant/tenant-operation.js'
 
 /** Seconds after which a caller may try again what this process could not take on. */
 const RETRY_AFTER_SECONDS = 1
@@ -36,7 +43,9 @@ export function createApp(ctx: Context, readiness: Readiness): App {
   const standings = new KeyStandings(ctx.platform)
   const lastUsed = new LastUsed(ctx.platform, ctx.tenantDatabases, ctx.log)
   const limits = createRateLimits(ctx)
-  const operations = integrationOperations(lastUsed, new UsageWriter(ctx.tenantDatabases))
+  const integration = integrationOperations(lastUsed, new UsageWriter(ctx.tenantDatabases))
+  const auth = authOperations(ctx, limits)
+  const groups = [integrationGroup(integration), authGroup(auth), tenantGroup(tenantOperations)]
   const app = new Hono<ServerEnv>()
     .use(requestId(), refuseDuplicateHeaders())
     .onError((thrown, c) => {
@@ -55,12 +64,27 @@ export function createApp(ctx: Context, readiness: Readiness): App {
       return c.json(failure(error, c.get('requestId')), error.status as 500)
     })
     .route('/', health(readiness))
-    .route('/', docs(operations))
+    .route('/', docs(groups))
 
   for (const base of BASES) {
     // default-deny: everything under a base is behind its guard, also what does not exist
     app.use(`${base}/integration/*`, enterByApiKey(ctx, standings, limits, lastUsed), limitBody())
-    mount(app, `${base}/integration`, operations)
+    mount(app, `${base}/integration`, integration, assertScope)
+
+    const open = auth.filter(({ isPublic }) => isPublic)
+    const isOpen = new Set(
+      open.map(({ method, path }) => `${method.toUpperCase()} ${base}/auth${path}`),
+    )
+    app.use(`${base}/auth/*`, authenticate(ctx, limits, lastUsed, isOpen), limitBody())
+    mount(app, `${base}/auth`, auth, () => {})
+
+    app.use(
+      `${base}/tenant/*`,
+      authenticate(ctx, limits, lastUsed),
+      enterByMembership(ctx),
+      limitBody(),
+    )
+    mount(app, `${base}/tenant`, tenantOperations, assertPermitted)
   }
 
   app.notFound((c) => {

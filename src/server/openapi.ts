@@ -1,18 +1,13 @@
 import { z } from 'zod'
 import { catalogue, type ErrorCode } from '../core/errors.js'
+import type { ApiGroup } from './api-group.js'
 import { API_VERSION } from './envelope.js'
 import { type Operation, REPLAYED_HEADER } from './operation.js'
 
 type Json = Record<string, unknown>
 
-/** What every endpoint behind an API key may answer. */
+/** What every endpoint may answer. */
 const COMMON: readonly ErrorCode[] = [
-  'AUTH.INVALID_API_KEY',
-  'AUTH.API_KEY_REVOKED',
-  'AUTH.TOKEN.INVALID_SCOPE',
-  'TENANT.STATUS.SUSPENDED',
-  'TENANT.INVALID_STATE',
-  'RATE_LIMIT.EXCEEDED',
   'REQUEST.MALFORMED',
   'REQUEST.DUPLICATE_HEADER',
   'REQUEST.TIMEOUT',
@@ -21,8 +16,6 @@ const COMMON: readonly ErrorCode[] = [
   'REQUEST.HEADERS_TOO_LARGE',
   'VALIDATION.MALFORMED_JSON',
   'VALIDATION.FAILED',
-  'TENANT.DATABASE_MISSING',
-  'DATABASE.BUSY',
   'SERVER.UNAVAILABLE',
   'SERVER.INTERNAL',
 ]
@@ -33,26 +26,21 @@ const IDEMPOTENT: readonly ErrorCode[] = [
 ]
 
 /** The OpenAPI 3.1 document of the operations, made of the schemas that validate them. */
-export function openApiOf(operations: readonly Operation[], version: string): Json {
+export function openApiOf(groups: readonly ApiGroup[], version: string): Json {
   return {
     openapi: '3.1.0',
     info: {
-      title: 'ValidonX Integration API',
+      title: 'ValidonX API',
       version,
-      summary: 'Validates licenses, activates them, checks what they grant and records their use.',
+      summary:
+        'Validates and activates licenses for programs; manages them for the people who sell them.',
       description:
-        'Every answer has the same envelope. The same paths are served under /api/v1 too. Times are RFC 3339 in UTC, ids are opaque strings.',
+        'The Integration API is for programs, with an API key. The Tenant API is for dashboards and scripts, with a token of a user. Every answer has the same envelope. The same paths are served under /api/v1 too. Times are RFC 3339 in UTC, ids are opaque strings. Lists go page by page: give `next_cursor` of one page as `cursor` of the next. Updates are JSON Merge Patch (RFC 7396).',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/', description: 'This server' }],
-    security: [{ apiKey: [] }],
-    tags: tagsOf(operations),
-    paths: Object.fromEntries(
-      operations.map((each) => [
-        `/v1/integration${each.path}`,
-        { [each.method]: operationOf(each) },
-      ]),
-    ),
+    tags: tagsOf(groups),
+    paths: pathsOf(groups),
     components: {
       securitySchemes: {
         apiKey: {
@@ -61,11 +49,27 @@ export function openApiOf(operations: readonly Operation[], version: string): Js
           name: 'X-API-Key',
           description: 'vx_ and 39 characters; belongs to one tenant',
         },
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'A Laravel Sanctum personal access token: `id|secret`',
+        },
       },
       schemas: { Meta: META, Failure: FAILURE },
-      headers: HEADERS,
+      headers: { ...HEADERS, ...LIMIT_HEADERS },
     },
   }
+}
+
+function pathsOf(groups: readonly ApiGroup[]): Json {
+  const paths: Record<string, Json> = {}
+  for (const group of groups) {
+    for (const each of group.operations) {
+      const path = `/v1${group.base}${each.path}`
+      paths[path] = { ...paths[path], [each.method]: operationOf(group, each) }
+    }
+  }
+  return paths
 }
 
 const TAGS: Readonly<Record<string, string>> = {
@@ -73,13 +77,25 @@ const TAGS: Readonly<Record<string, string>> = {
   activations: 'Which instances use a license',
   entitlements: 'What is granted',
   usage: 'What was used',
+  auth: 'Who is calling',
+  'tenant: products': 'What licenses are issued for',
+  'tenant: licenses': 'Issue, change and end licenses',
+  'tenant: activations': 'Seats that are taken',
+  'tenant: entitlements': 'What the tenant is granted',
+  'tenant: usage': 'What was used, event by event and by period',
+  'tenant: api keys': 'Keys of the Integration API',
+  'tenant: webhooks': 'Where events are sent',
+  'tenant: settings': 'How the tenant wants things done, and how it looks',
+  'tenant: billing': 'Subscription, plan and invoices',
+  'tenant: members': 'Who runs the tenant',
+  'tenant: audit': 'What was done, and by whom',
+  'tenant: export': 'All of it, to take along',
 }
 
-const tagsOf = (operations: readonly Operation[]): Json[] =>
-  [...new Set(operations.map(({ scope }) => scope))].map((name) => ({
-    name,
-    description: TAGS[name],
-  }))
+const tagsOf = (groups: readonly ApiGroup[]): Json[] =>
+  [...new Set(groups.flatMap(({ operations }) => operations.map(({ tag }) => tag)))].map(
+    (name) => ({ name, description: TAGS[name] }),
+  )
 
 const META: Json = {
   type: 'object',
@@ -117,6 +133,9 @@ const header = (description: string, type = 'string'): Json => ({ description, s
 const HEADERS: Json = {
   'X-Request-ID': header("The request's name: the caller's, or a new one"),
   'X-ValidonX-API-Version': header('The version of the API'),
+}
+
+const LIMIT_HEADERS: Json = {
   'X-RateLimit-Limit': header(
     'Requests in a window, of the limit that is reached first',
     'integer',
@@ -127,20 +146,26 @@ const HEADERS: Json = {
   'RateLimit-Policy': header('All policies, as a structured field'),
 }
 
-const headerRefs = (...more: readonly (readonly [string, Json])[]): Json => ({
+type Extra = readonly (readonly [string, Json])[]
+
+const headerRefs = ({ showsLimits }: ApiGroup, more: Extra = []): Json => ({
   ...Object.fromEntries(
-    Object.keys(HEADERS).map((name) => [name, { $ref: `#/components/headers/${name}` }]),
+    Object.keys(showsLimits ? { ...HEADERS, ...LIMIT_HEADERS } : HEADERS).map((name) => [
+      name,
+      { $ref: `#/components/headers/${name}` },
+    ]),
   ),
   ...Object.fromEntries(more),
 })
 
-function operationOf(each: Operation): Json {
+function operationOf(group: ApiGroup, each: ApiGroup['operations'][number]): Json {
   return {
     operationId: each.id,
-    tags: [each.scope],
+    tags: [each.tag],
     summary: each.summary,
     description: each.description,
-    parameters: parametersOf(each),
+    security: each.isPublic ? [] : [{ [group.credential]: [] }],
+    parameters: parametersOf(group, each),
     ...(each.body
       ? {
           requestBody: {
@@ -154,11 +179,14 @@ function operationOf(each: Operation): Json {
           },
         }
       : {}),
-    responses: { ...answersOf(each), ...failuresOf(each) },
+    responses: { ...answersOf(group, each), ...failuresOf(group, each) },
   }
 }
 
-function parametersOf({ parameter, query = {}, isIdempotent }: Operation): Json[] {
+function parametersOf(
+  { choosesTenant }: ApiGroup,
+  { parameter, query, isIdempotent, isConditional }: Operation,
+): Json[] {
   return [
     ...(parameter
       ? [
@@ -172,12 +200,20 @@ function parametersOf({ parameter, query = {}, isIdempotent }: Operation): Json[
           },
         ]
       : []),
-    ...Object.entries(query).map(([name, { description, values }]) => ({
-      name,
-      in: 'query',
-      description,
-      schema: { type: 'string', enum: values },
-    })),
+    ...Object.entries(query?.shape ?? {}).map(([name, schema]) => {
+      const { description, ...rest } = schemaOf(schema as z.ZodType, 'input')
+      return { name, in: 'query', ...(description ? { description } : {}), schema: rest }
+    }),
+    ...(choosesTenant
+      ? [
+          {
+            name: 'X-Tenant-ID',
+            in: 'header',
+            description: 'Which of the caller’s tenants; needed where there are several',
+            schema: { type: 'string', format: 'uuid' },
+          },
+        ]
+      : []),
     ...(isIdempotent
       ? [
           {
@@ -189,45 +225,75 @@ function parametersOf({ parameter, query = {}, isIdempotent }: Operation): Json[
           },
         ]
       : []),
+    ...(isConditional
+      ? [
+          {
+            name: 'If-Match',
+            in: 'header',
+            description: 'The ETag that was read: the change is refused where it is another by now',
+            schema: { type: 'string' },
+          },
+        ]
+      : []),
   ]
 }
 
-function answersOf({ answers, isIdempotent }: Operation): Json {
-  const replayed = [
-    REPLAYED_HEADER,
-    header('"true" where this is the answer to an earlier, same request'),
-  ] as const
+function answersOf(
+  group: ApiGroup,
+  { answers, isIdempotent, isConditional, file }: Operation,
+): Json {
+  const extra: Extra = [
+    ...(isIdempotent
+      ? [
+          [
+            REPLAYED_HEADER,
+            header('"true" where this is the answer to an earlier, same request'),
+          ] as const,
+        ]
+      : []),
+    ...(isConditional ? [['ETag', header('The version that is shown')] as const] : []),
+  ]
   return Object.fromEntries(
     Object.entries(answers).map(([status, { description, schema }]) => [
       status,
       {
         description,
-        headers: headerRefs(...(isIdempotent ? [replayed] : [])),
-        content: {
-          'application/json': {
-            schema: {
-              type: 'object',
-              required: ['data', 'meta'],
-              properties: {
-                data: schemaOf(schema, 'output'),
-                meta: { $ref: '#/components/schemas/Meta' },
+        headers: headerRefs(group, extra),
+        content: file
+          ? { [file]: { schema: { type: 'string', format: 'binary' } } }
+          : {
+              'application/json': {
+                schema: {
+                  type: 'object',
+                  required: ['data', 'meta'],
+                  properties: {
+                    data: schemaOf(schema, 'output'),
+                    meta: { $ref: '#/components/schemas/Meta' },
+                  },
+                  additionalProperties: false,
+                },
               },
-              additionalProperties: false,
             },
-          },
-        },
       },
     ]),
   )
 }
 
 /** By status, each naming the codes that it may carry. */
-function failuresOf({ errors, isIdempotent }: Operation): Json {
-  const codes = [...errors, ...COMMON, ...(isIdempotent ? IDEMPOTENT : [])]
-  const byStatus = new Map<number, ErrorCode[]>()
+function failuresOf(group: ApiGroup, each: ApiGroup['operations'][number]): Json {
+  const codes: readonly ErrorCode[] = [
+    ...each.errors,
+    ...(each.isPublic ? [] : group.errors),
+    ...COMMON,
+    ...(each.isIdempotent ? IDEMPOTENT : []),
+    ...(each.isConditional && each.method !== 'get'
+      ? (['REQUEST.PRECONDITION_FAILED'] as const)
+      : []),
+  ]
+  const byStatus = new Map<number, Set<ErrorCode>>()
   for (const code of codes) {
     const { status } = catalogue[code]
-    byStatus.set(status, [...(byStatus.get(status) ?? []), code])
+    byStatus.set(status, (byStatus.get(status) ?? new Set()).add(code))
   }
   const retry = ['Retry-After', header('Seconds to wait', 'integer')] as const
   return Object.fromEntries(
@@ -236,8 +302,8 @@ function failuresOf({ errors, isIdempotent }: Operation): Json {
       .map(([status, names]) => [
         status,
         {
-          description: names.map((name) => `\`${name}\``).join(', '),
-          headers: headerRefs(...(status === 429 || status === 503 ? [retry] : [])),
+          description: [...names].map((name) => `\`${name}\``).join(', '),
+          headers: headerRefs(group, status === 429 || status === 503 ? [retry] : []),
           content: { 'application/json': { schema: { $ref: '#/components/schemas/Failure' } } },
         },
       ]),

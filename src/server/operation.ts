@@ -1,7 +1,6 @@
 import type { Hono, Context as HonoContext } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { z } from 'zod'
-import type { ApiKeyScope } from '../core/access/api-key.js'
 import { AppError, type ErrorCode } from '../core/errors.js'
 import type { ServerEnv } from './env.js'
 import { success } from './envelope.js'
@@ -17,6 +16,7 @@ export type OperationCall = {
   readonly body: unknown
   readonly query: Readonly<Record<string, string>>
   readonly idempotencyKey: string | undefined
+  readonly ifMatch: string | undefined
 }
 
 export type OperationResult = {
@@ -24,6 +24,8 @@ export type OperationResult = {
   readonly data: unknown
   /** Marks the answer as that of an earlier, same request. */
   readonly replayed?: boolean
+  /** The version that is shown. */
+  readonly etag?: string
 }
 
 /**
@@ -32,11 +34,11 @@ export type OperationResult = {
  */
 export type Operation = {
   readonly id: string
-  readonly method: 'post' | 'get'
+  readonly method: 'get' | 'post' | 'patch' | 'delete'
   /** Below the base, with `{name}` for its variable part. */
   readonly path: string
-  /** The group that an API key's scope opens. */
-  readonly scope: ApiKeyScope
+  /** The group that the reference page lists it in. */
+  readonly tag: string
   readonly summary: string
   readonly description: string
   readonly parameter?: {
@@ -44,33 +46,51 @@ export type Operation = {
     readonly description: string
     readonly example: string
   }
-  readonly query?: Readonly<
-    Record<string, { readonly description: string; readonly values: readonly string[] }>
-  >
+  /** Text to whatever the verb makes of it; the verb's own first line parses it. */
+  readonly query?: z.ZodObject
   readonly body?: { readonly schema: z.ZodType; readonly example: unknown }
   /** Takes the Idempotency-Key header. */
   readonly isIdempotent?: true
+  /** Takes the If-Match header. */
+  readonly isConditional?: true
+  /** The media type of an answer that is no JSON. */
+  readonly file?: string
   readonly answers: Readonly<
     Record<number, { readonly description: string; readonly schema: z.ZodType }>
   >
   /** Beyond those that every endpoint has. */
   readonly errors: readonly ErrorCode[]
-  handle(call: OperationCall): Promise<OperationResult>
+  /** A whole response only where it is no JSON. */
+  handle(call: OperationCall): Promise<OperationResult | Response>
 }
 
 export const REPLAYED_HEADER = 'Idempotency-Replayed'
 
-export function mount(app: Hono<ServerEnv>, base: string, operations: readonly Operation[]): void {
+/** @param admit decides whether the caller may use an operation at all, before anything is read */
+export function mount<Kind extends Operation>(
+  app: Hono<ServerEnv>,
+  base: string,
+  operations: readonly Kind[],
+  admit: (c: HonoContext<ServerEnv>, operation: Kind) => void,
+): void {
   for (const each of operations) {
     app.on(each.method, base + each.path.replaceAll(/\{(\w+)\}/g, ':$1'), async (c) => {
-      assertScope(c, each.scope)
-      const { status, data, replayed } = await each.handle({
+      admit(c, each)
+      const answer = await each.handle({
         c,
         id: each.parameter ? (c.req.param(each.parameter.name) ?? '') : '',
         body: each.body ? await readJson(c) : await assertNoBody(c),
-        query: readQuery(c, each.query ?? {}),
+        query: readQuery(c, each.query),
         idempotencyKey: each.isIdempotent ? readIdempotencyKey(c) : undefined,
+        ifMatch: each.isConditional ? c.req.header('if-match') : undefined,
       })
+      if (answer instanceof Response) return answer
+      const { status, data, replayed, etag } = answer
+      if (etag !== undefined) {
+        setHeader(c, 'ETag', etag)
+        if (each.method === 'get' && isSeen(c.req.header('if-none-match'), etag))
+          return c.body(null, 304)
+      }
       if (replayed) setHeader(c, REPLAYED_HEADER, 'true')
       const body = success(data, c.get('requestId'))
       // a status makes the framework build a Fetch header list, so the usual one goes unsaid
@@ -81,10 +101,9 @@ export function mount(app: Hono<ServerEnv>, base: string, operations: readonly O
 
 const NOTHING: Readonly<Record<string, string>> = {}
 
-function assertScope(c: HonoContext<ServerEnv>, scope: ApiKeyScope): void {
-  const scopes = c.get('scopes')
-  if (scopes && !scopes.includes(scope)) throw new AppError('AUTH.TOKEN.INVALID_SCOPE', scope)
-}
+/** Whether the caller has this version already (RFC 9110, section 13.1.2). */
+const isSeen = (ifNoneMatch: string | undefined, etag: string): boolean =>
+  ifNoneMatch?.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag) === true
 
 /** An endpoint without a body takes none, or an empty object. */
 async function assertNoBody(c: HonoContext<ServerEnv>): Promise<undefined> {
@@ -104,17 +123,15 @@ async function assertNoBody(c: HonoContext<ServerEnv>): Promise<undefined> {
 
 function readQuery(
   c: HonoContext<ServerEnv>,
-  known: NonNullable<Operation['query']>,
+  known: z.ZodObject | undefined,
 ): Readonly<Record<string, string>> {
   if (!c.req.url.includes('?')) return NOTHING
   const faults: Record<string, string[]> = Object.create(null)
   const given: Record<string, string> = {}
   for (const [name, values] of Object.entries(c.req.queries())) {
     const [value = '', ...more] = values
-    const allowed = Object.hasOwn(known, name) ? known[name]?.values : undefined
-    if (!allowed) faults[name] = ['is not a known parameter']
+    if (!known || !Object.hasOwn(known.shape, name)) faults[name] = ['is not a known parameter']
     else if (more.length > 0) faults[name] = ['must be given once']
-    else if (!allowed.includes(value)) faults[name] = [`must be one of ${allowed.join(', ')}`]
     else given[name] = value
   }
   if (Object.keys(faults).length > 0) throw new AppError('VALIDATION.FAILED').with(faults)

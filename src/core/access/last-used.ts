@@ -1,6 +1,7 @@
 import type { Keyring } from '../crypto/keyring.js'
 import type { PlatformDb } from '../db/connect.js'
 import type { TenantDatabaseManager, TenantPlace } from '../db/tenant-database-manager.js'
+import { setTokensLastUsed } from '../identity/token-store.js'
 import type { Log } from '../log.js'
 import { rehashApiKey, setLastUsed } from './api-key-store.js'
 
@@ -17,7 +18,7 @@ type Rehash = {
 }
 
 /**
- * When keys and licenses were last used, written behind: a request costs an entry in memory, and all
+ * When keys, tokens and licenses were last used, written behind: a request costs an entry in memory, and all
  * uses of one thing within five seconds cost one write together. A clean stop writes what is left.
  */
 export class LastUsed {
@@ -26,6 +27,7 @@ export class LastUsed {
   readonly #log: Log
   readonly #timer: NodeJS.Timeout
   #keys = new Map<string, number>()
+  #tokens = new Map<string, number>()
   #rehashes = new Map<string, Rehash>()
   #licenses = new Map<
     string,
@@ -43,6 +45,10 @@ export class LastUsed {
 
   apiKey(id: string): void {
     this.#keys.set(id, Date.now())
+  }
+
+  token(id: string): void {
+    this.#tokens.set(id, Date.now())
   }
 
   /** A key that was let in under an earlier application key moves to the current one. */
@@ -77,14 +83,24 @@ export class LastUsed {
   }
 
   async #write(): Promise<void> {
-    const [keys, licenses, rehashes] = [this.#keys, this.#licenses, this.#rehashes]
+    const [keys, tokens] = [this.#keys, this.#tokens]
+    const [licenses, rehashes] = [this.#licenses, this.#rehashes]
     this.#keys = new Map()
+    this.#tokens = new Map()
     this.#licenses = new Map()
     this.#rehashes = new Map()
     await this.#attempt(
       () => this.#writeKeys(keys),
       () => {
         for (const [id, at] of keys) if (!this.#keys.has(id)) this.#keys.set(id, at)
+      },
+    )
+    await this.#attempt(
+      async () => {
+        for (const chunk of chunks(tokens)) await setTokensLastUsed(this.#platform, chunk)
+      },
+      () => {
+        for (const [id, at] of tokens) if (!this.#tokens.has(id)) this.#tokens.set(id, at)
       },
     )
     for (const rehash of rehashes.values()) {

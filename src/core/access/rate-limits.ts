@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { Redis } from 'ioredis'
 import {
@@ -13,7 +14,7 @@ import type { KeyStanding, RateLimit } from './api-key-store.js'
 
 /** How the requests of one key, tenant or address stand in their window. */
 export type LimitState = {
-  readonly scope: 'api_key' | 'tenant' | 'address'
+  readonly scope: 'api_key' | 'tenant' | 'address' | 'login' | 'account'
   readonly limit: number
   readonly remaining: number
   readonly periodSeconds: number
@@ -40,6 +41,11 @@ class RateLimiterMemory extends LibraryMemory {
 
 /** Failed attempts that an address has before it must wait. */
 export const ATTEMPTS: RateLimit = { requests: 60, periodSeconds: 60 }
+
+/** Attempts to log in that one address has for one account. */
+const LOGINS: RateLimit = { requests: 5, periodSeconds: 60 }
+/** Attempts that one account bears from wherever they come. */
+const ACCOUNT_LOGINS: RateLimit = { requests: 100, periodSeconds: 3_600 }
 
 /**
  * Counts requests in fixed windows: in memory for one process, in Redis for many, where the count is
@@ -117,6 +123,20 @@ export class RateLimits {
     const state = await this.#consume('address', address, ATTEMPTS, undefined, isGuess ? 1 : 0)
     if (state.exceeded) this.#waiting.set(address, state.resetAt * 1000)
     return state
+  }
+
+  /** Counts one attempt to log in, before the password is looked at. */
+  async countLogin(email: string, address: string): Promise<LimitState> {
+    const own = await this.#consume('login', digest(email, address), LOGINS)
+    if (own.exceeded) return own
+    const all = await this.#consume('account', digest(email), ACCOUNT_LOGINS)
+    return all.exceeded ? all : own
+  }
+
+  /** The password was right: what went before was no guessing. */
+  async forgetLogins(email: string, address: string): Promise<void> {
+    await this.#limiter('login', LOGINS).delete(digest(email, address))
+    await this.#limiter('account', ACCOUNT_LOGINS).delete(digest(email))
   }
 
   /** How an address stands that must wait; undefined where it need not. */
@@ -198,6 +218,10 @@ export class RateLimits {
     return limiter
   }
 }
+
+/** Names in the store tell nothing, and have one form. */
+const digest = (...parts: readonly string[]): string =>
+  createHash('sha256').update(JSON.stringify(parts)).digest('hex')
 
 const stateOf = (
   scope: LimitState['scope'],

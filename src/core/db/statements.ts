@@ -59,16 +59,26 @@ export const runOn = <Result extends QueryResult>(
     })
   })
 
+type Row = Readonly<Record<string, Bindable>>
+
 /** `insert into table (columns) values (?, …)`, for one row. */
-export const insertRow = async (
-  db: Executor,
-  table: string,
-  row: Readonly<Record<string, Bindable>>,
-): Promise<void> => {
-  const columns = Object.keys(row)
-  await execute(
-    db,
-    `insert into ${table} (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')})`,
-    Object.values(row),
-  )
+export const insertRow = (db: Executor, table: string, row: Row): Promise<void> =>
+  insertRows(db, table, [row])
+
+/** How many values one statement carries: far from what a packet holds, also with long ones. */
+const VALUES_AT_A_TIME = 8_000
+
+/** The same for many rows with the same columns, as few statements as that takes. */
+export async function insertRows(db: Executor, table: string, rows: readonly Row[]): Promise<void> {
+  const columns = Object.keys(rows[0] ?? {})
+  const atATime = Math.max(1, Math.floor(VALUES_AT_A_TIME / Math.max(1, columns.length)))
+  const places = `(${columns.map(() => '?').join(', ')})`
+  for (let start = 0; start < rows.length; start += atATime) {
+    const some = rows.slice(start, start + atATime)
+    await execute(
+      db,
+      `insert into ${table} (${columns.join(', ')}) values ${some.map(() => places).join(', ')}`,
+      some.flatMap((row) => columns.map((column) => row[column] ?? null)),
+    )
+  }
 }

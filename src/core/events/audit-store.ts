@@ -1,7 +1,7 @@
 import type { PlatformDb } from '../db/connect.js'
 import { isFailure } from '../driver-failure.js'
 import { newId } from '../ids.js'
-import { EVENT_SCHEMA_VERSION, type Event } from './event.js'
+import { type By, type Change, EVENT_SCHEMA_VERSION, type Event } from './event.js'
 
 /** Writes an event of the platform, unsealed. Answers false where an event with that id stands already. */
 export async function insertAudit(db: PlatformDb, event: Event): Promise<boolean> {
@@ -27,6 +27,21 @@ export async function insertAudit(db: PlatformDb, event: Event): Promise<boolean
     throw error
   }
 }
+
+/** The same for a change that happens now, by whoever is at work. */
+export const recordAudit = (
+  db: PlatformDb,
+  by: By,
+  tenantId: string | null,
+  change: Change,
+): Promise<boolean> =>
+  insertAudit(db, {
+    ...change,
+    tenantId,
+    occurredAt: change.at,
+    actor: by.actor,
+    requestId: by.requestId,
+  })
 
 export async function hasAudit(db: PlatformDb, eventId: string): Promise<boolean> {
   return (await db('audit_logs').first('event_id').where({ event_id: eventId })) !== undefined

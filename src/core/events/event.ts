@@ -19,3 +19,11 @@ export type Event = {
   readonly changes?: { readonly before?: unknown; readonly after?: unknown }
   readonly requestId?: string | undefined
 }
+
+/** Who is at work, and for which request: a context and a scope both say it. */
+export type By = { readonly actor: Actor; readonly requestId?: string | undefined }
+
+/** What is told of a change that happens now. */
+export type Change = Pick<Event, 'action' | 'objectType' | 'objectId' | 'changes'> & {
+  readonly at: Date
+}

@@ -16,6 +16,7 @@ export const runtimePrivileges: Readonly<Record<string, string>> = {
   admins: 'select, insert, update',
   tenants: 'select, insert, update',
   tenant_users: 'select, insert, update, delete',
+  invitations: 'select, insert, update',
   personal_access_tokens: 'select, insert, update, delete',
   subscriptions: 'select, insert, update',
   invoices: 'select, insert, update',
@@ -25,6 +26,7 @@ export const runtimePrivileges: Readonly<Record<string, string>> = {
   webhook_endpoints: 'select, insert, update, delete',
   webhook_deliveries: 'select, insert, update, delete',
   provisioning_stages: 'select, insert, update',
+  idempotency_keys: 'select, insert, update, delete',
   rollouts: 'select, insert, update',
   rollout_tenants: 'select, insert, update',
 }

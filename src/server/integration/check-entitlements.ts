@@ -2,13 +2,14 @@ import {
   CheckEntitlementsInput,
   checkEntitlements,
 } from '../../core/licensing/check-entitlements.js'
-import type { Operation } from '../operation.js'
+import type { IntegrationOperation } from './integration-operation.js'
 import { entitlementsAnswer } from './schemas.js'
 
-export const checkEntitlementsOperation: Operation = {
+export const checkEntitlementsOperation: IntegrationOperation = {
   id: 'checkEntitlements',
   method: 'post',
   path: '/entitlements/check',
+  tag: 'entitlements',
   scope: 'entitlements',
   summary: 'Check entitlements',
   description:

@@ -1,12 +1,13 @@
 import { ActivateLicenseInput, activateLicense } from '../../core/licensing/activate-license.js'
-import type { Operation } from '../operation.js'
 import { activationObjectOf } from './activation-object.js'
+import type { IntegrationOperation } from './integration-operation.js'
 import { activationAnswer } from './schemas.js'
 
-export const createActivation: Operation = {
+export const createActivation: IntegrationOperation = {
   id: 'createActivation',
   method: 'post',
   path: '/activations',
+  tag: 'activations',
   scope: 'activations',
   summary: 'Activate a license on an instance',
   description:

@@ -1,8 +1,8 @@
 import type { LastUsed } from '../../core/access/last-used.js'
 import type { UsageWriter } from '../../core/usage/usage-writer.js'
-import type { Operation } from '../operation.js'
 import { checkEntitlementsOperation } from './check-entitlements.js'
 import { createActivation } from './create-activation.js'
+import type { IntegrationOperation } from './integration-operation.js'
 import { recordUsageOperation } from './record-usage.js'
 import { validateActivationOperation } from './validate-activation.js'
 import { validateLicenseOperation } from './validate-license.js'
@@ -11,7 +11,7 @@ import { validateLicenseOperation } from './validate-license.js'
 export const integrationOperations = (
   lastUsed: LastUsed,
   usage: UsageWriter,
-): readonly Operation[] => [
+): readonly IntegrationOperation[] => [
   validateLicenseOperation(lastUsed),
   createActivation,
   validateActivationOperation,

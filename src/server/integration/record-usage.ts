@@ -1,12 +1,13 @@
 import { RecordUsageInput } from '../../core/usage/usage-event.js'
 import type { UsageWriter } from '../../core/usage/usage-writer.js'
-import type { Operation } from '../operation.js'
+import type { IntegrationOperation } from './integration-operation.js'
 import { usageAnswer } from './schemas.js'
 
-export const recordUsageOperation = (usage: UsageWriter): Operation => ({
+export const recordUsageOperation = (usage: UsageWriter): IntegrationOperation => ({
   id: 'recordUsage',
   method: 'post',
   path: '/usage/record',
+  tag: 'usage',
   scope: 'usage',
   summary: 'Record usage',
   description:

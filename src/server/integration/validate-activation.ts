@@ -1,12 +1,13 @@
 import { validateActivation } from '../../core/licensing/validate-activation.js'
-import type { Operation } from '../operation.js'
 import { activationObjectOf } from './activation-object.js'
+import type { IntegrationOperation } from './integration-operation.js'
 import { activationValidationAnswer } from './schemas.js'
 
-export const validateActivationOperation: Operation = {
+export const validateActivationOperation: IntegrationOperation = {
   id: 'validateActivation',
   method: 'post',
   path: '/activations/{activationId}/validate',
+  tag: 'activations',
   scope: 'activations',
   summary: 'Validate an activation',
   description:

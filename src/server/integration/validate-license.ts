@@ -1,13 +1,23 @@
+import { z } from 'zod'
 import type { LastUsed } from '../../core/access/last-used.js'
 import { explain } from '../../core/licensing/license.js'
 import { validateLicense } from '../../core/licensing/validate-license.js'
-import type { Operation } from '../operation.js'
+import { parse } from '../../core/parse.js'
+import type { IntegrationOperation } from './integration-operation.js'
 import { licenseAnswer } from './schemas.js'
 
-export const validateLicenseOperation = (lastUsed: LastUsed): Operation => ({
+const ValidateLicenseQuery = z.strictObject({
+  explain: z
+    .enum(['true', 'false'], 'must be one of true, false')
+    .describe('Adds every check with the values compared')
+    .optional(),
+})
+
+export const validateLicenseOperation = (lastUsed: LastUsed): IntegrationOperation => ({
   id: 'validateLicense',
   method: 'post',
   path: '/licenses/{licenseKey}/validate',
+  tag: 'licenses',
   scope: 'licenses',
   summary: 'Validate a license',
   description:
@@ -17,15 +27,11 @@ export const validateLicenseOperation = (lastUsed: LastUsed): Operation => ({
     description: 'The license key',
     example: '9ZFM-ZEM4-VKWY-B3XE',
   },
-  query: {
-    explain: {
-      description: 'Adds every check with the values compared',
-      values: ['true', 'false'],
-    },
-  },
+  query: ValidateLicenseQuery,
   answers: { 200: { description: 'The verdict', schema: licenseAnswer } },
   errors: ['LICENSE.NOT_FOUND', 'LICENSE.REVOKED'],
   async handle({ c, id, query }) {
+    const { explain: isExplained } = parse(ValidateLicenseQuery, query)
     const scope = c.get('scope')
     const { valid, code, status, license } = await validateLicense(scope, id)
     lastUsed.license(scope.tenant, license.id)
@@ -42,7 +48,7 @@ export const validateLicenseOperation = (lastUsed: LastUsed): Operation => ({
           expires_at: license.expiresAt ?? null,
           entitlements: license.entitlements,
         },
-        ...(query.explain === 'true' ? { checks: explain(license, scope.now()) } : {}),
+        ...(isExplained === 'true' ? { checks: explain(license, scope.now()) } : {}),
       },
     }
   },

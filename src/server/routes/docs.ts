@@ -2,9 +2,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import { Hono } from 'hono'
 import { secureHeaders } from 'hono/secure-headers'
 import { version } from '../../core/version.js'
+import type { ApiGroup } from '../api-group.js'
 import type { ServerEnv } from '../env.js'
 import { openApiOf } from '../openapi.js'
-import type { Operation } from '../operation.js'
 
 /** The reference page's files, copied beside the build from a package that only the build needs. */
 const ASSETS: Readonly<Record<string, string>> = {
@@ -18,7 +18,7 @@ const PAGE = `<!doctype html>
   <head>
     <meta charset="utf-8">
     <meta name="viewport" content="width=device-width, initial-scale=1">
-    <title>ValidonX Integration API</title>
+    <title>ValidonX API</title>
     <link rel="stylesheet" href="/docs/swagger-ui.css">
     <link rel="icon" href="data:,">
   </head>
@@ -41,8 +41,8 @@ const START = `SwaggerUIBundle({
 `
 
 /** `/openapi.json`, and `/docs`: a page that lists the endpoints and tries them out. All of it is served from here. */
-export function docs(operations: readonly Operation[]): Hono<ServerEnv> {
-  const document = openApiOf(operations, version)
+export function docs(groups: readonly ApiGroup[]): Hono<ServerEnv> {
+  const document = openApiOf(groups, version)
   const files = new Map<string, string>()
   return new Hono<ServerEnv>()
     .get('/openapi.json', (c) => c.json(document))

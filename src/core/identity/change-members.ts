@@ -1,0 +1,147 @@
+import { z } from 'zod'
+import type { Context } from '../context.js'
+import { inTransaction } from '../db/transaction.js'
+import { AppError } from '../errors.js'
+import { recordAudit } from '../events/audit-store.js'
+import { parse } from '../parse.js'
+import {
+  deleteMember,
+  insertMember,
+  listMembers,
+  lockMembers,
+  type Member,
+  setMemberRole,
+} from './member-store.js'
+import { mayChangeMember, ROLES, type Role } from './roles.js'
+import { emailSchema, userIdSchema } from './user.js'
+import { getUserByEmail } from './user-store.js'
+
+export const roleSchema = z.enum(ROLES, `must be one of ${ROLES.join(', ')}`)
+
+export const AddMemberInput = z.strictObject({ user: emailSchema, role: roleSchema })
+
+/** The tenant, and what its member who asks is: an operator at the terminal may all. */
+export type MembersOf = { readonly id: string; readonly askedBy?: Role | undefined }
+
+/** Lets a user who exists into a tenant. @throws USER.NOT_FOUND, MEMBER.EXISTS */
+export async function addMember(
+  ctx: Context,
+  { id: tenantId }: MembersOf,
+  input: unknown,
+): Promise<Member> {
+  const { user: email, role } = parse(AddMemberInput, input)
+  return inTransaction(ctx.platform, async (transaction) => {
+    const at = ctx.now()
+    const user = await getUserByEmail(transaction, email)
+    await insertMember(transaction, { tenantId, userId: user.id, role }, at)
+    await recordAudit(transaction, ctx, tenantId, {
+      at,
+      action: 'member.added',
+      objectType: 'user',
+      objectId: user.id,
+      changes: { after: { email: user.email, role } },
+    })
+    return {
+      userId: user.id,
+      name: user.name,
+      email: user.email,
+      role,
+      isDisabled: user.disabledAt !== undefined,
+      createdAt: at,
+    }
+  })
+}
+
+export const ChangeRoleInput = z.strictObject({ user_id: userIdSchema, role: roleSchema })
+
+/**
+ * Gives a member another role. The last owner stays one.
+ *
+ * @throws MEMBER.NOT_FOUND, MEMBER.LAST_OWNER, AUTH.INSUFFICIENT_PERMISSIONS
+ */
+export async function changeRole(
+  ctx: Context,
+  { id: tenantId, askedBy }: MembersOf,
+  input: unknown,
+): Promise<Member> {
+  const { user_id, role } = parse(ChangeRoleInput, input)
+  return inTransaction(ctx.platform, async (transaction) => {
+    const members = await lockMembers(transaction, tenantId)
+    const member = pick(members, user_id)
+    assertMayChange(askedBy, { from: member.role, to: role })
+    if (member.role === role) return member
+    if (member.role === 'owner') assertNotLastOwner(members)
+    const at = ctx.now()
+    await setMemberRole(transaction, tenantId, user_id, role, at)
+    await recordAudit(transaction, ctx, tenantId, {
+      at,
+      action: 'member.role_changed',
+      objectType: 'user',
+      objectId: user_id,
+      changes: { before: { role: member.role }, after: { role } },
+    })
+    return { ...member, role }
+  })
+}
+
+export const RemoveMemberInput = z.strictObject({ user_id: userIdSchema })
+
+/**
+ * Ends a membership; with the next request the user is a stranger here.
+ *
+ * @throws MEMBER.NOT_FOUND, MEMBER.LAST_OWNER, AUTH.INSUFFICIENT_PERMISSIONS
+ */
+export async function removeMember(
+  ctx: Context,
+  { id: tenantId, askedBy }: MembersOf,
+  input: unknown,
+): Promise<Member> {
+  const { user_id } = parse(RemoveMemberInput, input)
+  return inTransaction(ctx.platform, async (transaction) => {
+    const members = await lockMembers(transaction, tenantId)
+    const member = pick(members, user_id)
+    assertMayChange(askedBy, { from: member.role })
+    if (member.role === 'owner') assertNotLastOwner(members)
+    await deleteMember(transaction, tenantId, user_id)
+    await recordAudit(transaction, ctx, tenantId, {
+      at: ctx.now(),
+      action: 'member.removed',
+      objectType: 'user',
+      objectId: user_id,
+      changes: { before: { email: member.email, role: member.role } },
+    })
+    return member
+  })
+}
+
+/** The member of that address. @throws MEMBER.NOT_FOUND */
+export async function getMemberByEmail(
+  ctx: Context,
+  tenantId: string,
+  email: string,
+): Promise<Member> {
+  const member = (await listMembers(ctx.platform, tenantId)).find(
+    (each) => each.email.toLowerCase() === email.trim().toLowerCase(),
+  )
+  if (!member) throw new AppError('MEMBER.NOT_FOUND')
+  return member
+}
+
+function pick(members: readonly Member[], userId: string): Member {
+  const member = members.find((each) => each.userId === userId)
+  if (!member) throw new AppError('MEMBER.NOT_FOUND')
+  return member
+}
+
+function assertNotLastOwner(members: readonly Member[]): void {
+  const owners = members.filter(({ role, isDisabled }) => role === 'owner' && !isDisabled)
+  if (owners.length <= 1) throw new AppError('MEMBER.LAST_OWNER')
+}
+
+export function assertMayChange(
+  askedBy: Role | undefined,
+  change: { readonly from?: Role; readonly to?: Role },
+): void {
+  if (askedBy !== undefined && !mayChangeMember(askedBy, change))
+    throw new AppError('AUTH.INSUFFICIENT_PERMISSIONS', askedBy)
+}

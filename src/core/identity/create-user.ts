@@ -1,0 +1,42 @@
+import { z } from 'zod'
+import type { Context } from '../context.js'
+import type { PlatformDb } from '../db/connect.js'
+import { inTransaction } from '../db/transaction.js'
+import { recordAudit } from '../events/audit-store.js'
+import { parse } from '../parse.js'
+import { hashPassword } from './password.js'
+import { emailSchema, newPasswordSchema, type User, userNameSchema } from './user.js'
+import { insertUser } from './user-store.js'
+
+export const CreateUserInput = z.strictObject({
+  email: emailSchema,
+  name: userNameSchema,
+  password: newPasswordSchema,
+})
+
+/** @throws USER.EXISTS */
+export async function createUser(ctx: Context, input: unknown): Promise<User> {
+  const { password, ...of } = parse(CreateUserInput, input)
+  const passwordHash = await hashPassword(password)
+  return inTransaction(ctx.platform, (transaction) =>
+    addUser(ctx, transaction, { ...of, passwordHash }),
+  )
+}
+
+/** Writes a user with the audit row, in the caller's transaction. @throws USER.EXISTS */
+export async function addUser(
+  ctx: Context,
+  transaction: PlatformDb,
+  of: { readonly email: string; readonly name: string; readonly passwordHash: string },
+): Promise<User> {
+  const at = ctx.now()
+  const user = await insertUser(transaction, of, at)
+  await recordAudit(transaction, ctx, null, {
+    at,
+    action: 'user.created',
+    objectType: 'user',
+    objectId: user.id,
+    changes: { after: { email: user.email, name: user.name } },
+  })
+  return user
+}

@@ -1,0 +1,195 @@
+import { createHash } from 'node:crypto'
+import { describe, expect } from 'vitest'
+import { addMember } from '../../src/core/identity/change-members.js'
+import { createToken } from '../../src/core/identity/create-token.js'
+import { createUser } from '../../src/core/identity/create-user.js'
+import { disableUser } from '../../src/core/identity/disable-user.js'
+import { getTenant } from '../../src/core/tenants/tenant-store.js'
+import { test as house } from '../support/house.js'
+import { fromElsewhere } from '../support/shop.js'
+
+const PASSWORD = 'correct horse battery staple'
+
+type Json = {
+  readonly data: Record<string, unknown> & { readonly token: string }
+  readonly error: { readonly code: string; readonly details: Record<string, unknown> }
+}
+
+let people = 0
+const test = house
+  .extend('ada', async ({ ctx }) => {
+    people += 1
+    return createUser(ctx, { email: `ada${people}@example.com`, name: 'Ada', password: PASSWORD })
+  })
+  .extend(
+    'post',
+    async ({ app }) =>
+      async (path: string, body?: unknown, token?: string, from = fromElsewhere()) => {
+        const response = await app.request(
+          `/v1/auth${path}`,
+          {
+            method: 'POST',
+            headers: {
+              ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+              ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
+            },
+            ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+          },
+          from,
+        )
+        return {
+          status: response.status,
+          headers: response.headers,
+          body: (await response.json()) as Json,
+        }
+      },
+  )
+  .extend('me', async ({ app }) => async (token: string) => {
+    const response = await app.request(
+      '/v1/auth/me',
+      { headers: { Authorization: `Bearer ${token}` } },
+      fromElsewhere(),
+    )
+    return { status: response.status, body: (await response.json()) as Json }
+  })
+
+describe('a login', () => {
+  test('gives a token that says who it is for and where they belong', async ({
+    ctx,
+    ada,
+    tenant,
+    post,
+    me,
+  }) => {
+    const { id } = await getTenant(ctx.platform, tenant.slug)
+    await addMember(ctx, { id }, { user: ada.email, role: 'admin' })
+
+    const { status, body } = await post('/login', {
+      email: ada.email.toUpperCase(),
+      password: PASSWORD,
+    })
+    const asked = await me(body.data.token)
+
+    expect(status).toBe(200)
+    expect(body.data).toMatchObject({
+      token: expect.stringMatching(/^\d+\|[0-9A-Za-z]{40}[0-9a-f]{8}$/),
+      token_type: 'Bearer',
+      user: { id: ada.id, email: ada.email, name: 'Ada' },
+      memberships: [{ tenant: { id, slug: tenant.slug, status: 'active' }, role: 'admin' }],
+    })
+    expect(asked.body.data).toMatchObject({
+      user: { id: ada.id },
+      type: 'user',
+      token: { abilities: ['tenant'] },
+      memberships: [{ role: 'admin' }],
+    })
+    const [row] = await ctx.platform('personal_access_tokens').where({ tokenable_id: ada.id })
+    const secret = body.data.token.split('|')[1] ?? ''
+    expect(row).toMatchObject({
+      tokenable_type: 'App\\Models\\User',
+      token: createHash('sha256').update(secret).digest('hex'),
+      abilities: '["tenant"]',
+    })
+  })
+
+  test('answers an unknown address, a wrong password and a disabled user alike', async ({
+    ctx,
+    ada,
+    post,
+  }) => {
+    const answers = []
+    for (const email of ['nobody@example.com', ada.email]) {
+      const { status, body } = await post('/login', { email, password: 'wrong' })
+      answers.push([status, body.error])
+    }
+    await disableUser(ctx, { user: ada.email })
+    const disabled = await post('/login', { email: ada.email, password: PASSWORD })
+
+    expect(answers[0]).toEqual(answers[1])
+    expect([disabled.status, disabled.body.error]).toEqual(answers[0])
+    expect(answers[0]).toMatchObject([401, { code: 'AUTH.INVALID_CREDENTIALS' }])
+  })
+
+  test('is locked after five attempts in a minute, also for who knows the password then', async ({
+    ada,
+    post,
+  }) => {
+    const from = fromElsewhere()
+    const statuses = []
+    for (let attempt = 0; attempt < 5; attempt += 1) {
+      const { status } = await post(
+        '/login',
+        { email: ada.email, password: 'wrong' },
+        undefined,
+        from,
+      )
+      statuses.push(status)
+    }
+    const right = { email: ada.email, password: PASSWORD }
+    const locked = await post('/login', right, undefined, from)
+    const elsewhere = await post('/login', right)
+
+    expect(statuses).toEqual([401, 401, 401, 401, 401])
+    expect(locked.status).toBe(429)
+    expect(locked.body.error).toMatchObject({
+      code: 'AUTH.ACCOUNT_LOCKED',
+      details: { limit: 5, reset: expect.any(Number) },
+    })
+    expect(Number(locked.headers.get('Retry-After'))).toBeGreaterThan(0)
+    expect(elsewhere.status).toBe(200)
+  })
+
+  test('takes a hash of Laravel, and replaces it by a memory-hard one', async ({
+    ctx,
+    ada,
+    post,
+  }) => {
+    // made by PHP: password_hash('laravel-secret', PASSWORD_BCRYPT, ['cost' => 10])
+    const password = '$2y$10$Q3PMXzJTe6F7Md1rMKU37.UfuVJtvRLJC5cd2tjeWdtrt5bsqM5k2'
+    await ctx.platform('users').where({ id: ada.id }).update({ password })
+
+    const wrong = await post('/login', { email: ada.email, password: 'laravel-secrets' })
+    const first = await post('/login', { email: ada.email, password: 'laravel-secret' })
+    const [row] = await ctx.platform('users').select('password').where({ id: ada.id })
+    const second = await post('/login', { email: ada.email, password: 'laravel-secret' })
+
+    expect([wrong.status, first.status, second.status]).toEqual([401, 200, 200])
+    expect(row?.password).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/)
+  })
+
+  test('that ends takes its token along, and no other', async ({ ctx, ada, post, me }) => {
+    const other = await createToken(ctx, { user: ada.email })
+    const { body } = await post('/login', { email: ada.email, password: PASSWORD })
+    const out = await post('/logout', undefined, body.data.token)
+
+    expect(out.body.data).toEqual({ logged_out: true })
+    expect((await me(body.data.token)).status).toBe(401)
+    expect((await me(other.plainText)).status).toBe(200)
+  })
+})
+
+describe('a token', () => {
+  test('is needed, and no other header will do', async ({ app }) => {
+    const codes = []
+    for (const headers of [
+      {},
+      { Authorization: '' },
+      { Authorization: 'Basic YTpi' },
+      { Authorization: 'Bearer' },
+      { Authorization: 'Bearer 1|' },
+      { Cookie: 'token=1|x' },
+    ] as Record<string, string>[]) {
+      const response = await app.request('/v1/auth/me', { headers }, fromElsewhere())
+      codes.push(((await response.json()) as Json).error.code)
+    }
+
+    expect(codes).toEqual([
+      'AUTH.TOKEN.REQUIRED',
+      'AUTH.TOKEN.REQUIRED',
+      'AUTH.UNAUTHENTICATED',
+      'AUTH.UNAUTHENTICATED',
+      'AUTH.UNAUTHENTICATED',
+      'AUTH.TOKEN.REQUIRED',
+    ])
+  })
+})
