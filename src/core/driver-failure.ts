@@ -14,6 +14,7 @@ export type FailureKind =
   | 'disk full'
   | 'already there'
   | 'duplicate'
+  | 'referenced' // other rows point at it
   | 'missing'
   | 'other'
 
@@ -70,6 +71,7 @@ const BY_ERRNO: Readonly<Record<number, FailureKind>> = {
   1061: 'already there',
   1396: 'already there',
   1062: 'duplicate',
+  1451: 'referenced',
   1049: 'missing',
   1146: 'missing',
 }

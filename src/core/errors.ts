@@ -286,8 +286,25 @@ export const catalogue = {
   'PRODUCT.NOT_FOUND': entry({
     status: 404,
     exit: 66,
-    say: (code: string) =>
-      `No product is called "${code}" in this tenant. Add --create-product to create it.`,
+    say: (code?: string) =>
+      code === undefined
+        ? 'No such product in this tenant. Check its id.'
+        : `No product is called "${code}" in this tenant. Create it first.`,
+  }),
+  'PRODUCT.EXISTS': entry({
+    status: 409,
+    exit: 73,
+    say: (code: string) => `A product is called "${code}" already. Choose another code.`,
+  }),
+  'PRODUCT.IN_USE': entry({
+    status: 409,
+    exit: 65,
+    say: () => 'Licenses are for this product. Archive it instead, or move them first.',
+  }),
+  'PRODUCT.INVALID_STATE': entry({
+    status: 409,
+    exit: 65,
+    say: (code: string) => `Product "${code}" is archived. Make it active again first.`,
   }),
   'LICENSE.NOT_FOUND': entry({
     status: 404,
@@ -298,6 +315,16 @@ export const catalogue = {
     status: 403,
     exit: 65,
     say: () => 'This license was revoked. Contact the vendor for another one.',
+  }),
+  'LICENSE.INVALID_STATE': entry({
+    status: 409,
+    exit: 65,
+    say: (move: string, why: string) => `This license cannot ${move}: ${why}.`,
+  }),
+  'ACTIVATION.INVALID_STATE': entry({
+    status: 409,
+    exit: 65,
+    say: (move: string, why: string) => `This activation cannot ${move}: ${why}.`,
   }),
   'ACTIVATION.NOT_FOUND': entry({
     status: 404,

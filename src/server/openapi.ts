@@ -169,7 +169,7 @@ function operationOf(group: ApiGroup, each: ApiGroup['operations'][number]): Jso
     ...(each.body
       ? {
           requestBody: {
-            required: true,
+            required: !each.body.isOptional,
             content: {
               'application/json': {
                 schema: schemaOf(each.body.schema, 'input'),

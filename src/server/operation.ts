@@ -48,7 +48,12 @@ export type Operation = {
   }
   /** Text to whatever the verb makes of it; the verb's own first line parses it. */
   readonly query?: z.ZodObject
-  readonly body?: { readonly schema: z.ZodType; readonly example: unknown }
+  readonly body?: {
+    readonly schema: z.ZodType
+    readonly example: unknown
+    /** No body at all means an empty object. */
+    readonly isOptional?: true
+  }
   /** Takes the Idempotency-Key header. */
   readonly isIdempotent?: true
   /** Takes the If-Match header. */
@@ -79,7 +84,9 @@ export function mount<Kind extends Operation>(
       const answer = await each.handle({
         c,
         id: each.parameter ? (c.req.param(each.parameter.name) ?? '') : '',
-        body: each.body ? await readJson(c) : await assertNoBody(c),
+        body: each.body
+          ? await readJson(c, each.body.isOptional ? { emptyIs: {} } : {})
+          : await assertNoBody(c),
         query: readQuery(c, each.query),
         idempotencyKey: each.isIdempotent ? readIdempotencyKey(c) : undefined,
         ifMatch: each.isConditional ? c.req.header('if-match') : undefined,

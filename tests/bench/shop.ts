@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import type { Context } from '../../src/core/context.js'
 import { parseDatabaseUrl } from '../../src/core/db/server-address.js'
-import { issueLicense } from '../../src/core/licensing/issue-license.js'
 import { provisionTenant } from '../../src/core/provisioning/provision-tenant.js'
 import { enterTenant, placeOf, type TenantScope } from '../../src/core/tenants/scope.js'
 import { getTenant } from '../../src/core/tenants/tenant-store.js'
+import { issueFor } from '../support/license.js'
 import { type Environment, freshEnvironment, initialize, open } from '../support/platform.js'
 import { ROOT } from '../support/source-files.js'
 import { type Served, serve } from './served.js'
@@ -38,9 +38,8 @@ export async function openShop(server: ThrowAwayServer, licenseCount: number): P
   const scope = await enterTenant(ctx, tenant.slug)
   const licenses = []
   for (let index = 0; index < licenseCount; index += 1) {
-    const { license } = await issueLicense(scope, {
+    const { license } = await issueFor(scope, {
       product: 'app',
-      createProduct: 'App',
       type: 'perpetual',
       entitlements: { exports: true, 'activations.max': 1_000_000 },
     })

@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Context } from '../../src/core/context.js'
 import { quoteName } from '../../src/core/db/sql.js'
-import { issueLicense } from '../../src/core/licensing/issue-license.js'
 import { provisionTenant } from '../../src/core/provisioning/provision-tenant.js'
 import { enterTenant } from '../../src/core/tenants/scope.js'
+import { issueFor } from '../support/license.js'
 import {
   type Environment,
   freshEnvironment,
@@ -209,9 +209,8 @@ async function furnishTenant(ctx: Context, slug: string): Promise<KeyPair> {
     { deliver: async () => {} },
   )
   if (!apiKey) throw new Error(`${slug} was there already`)
-  const { license } = await issueLicense(await enterTenant(ctx, slug), {
+  const { license } = await issueFor(await enterTenant(ctx, slug), {
     product: 'app',
-    createProduct: 'App',
     type: 'perpetual',
     entitlements: { 'features.export': true, 'activations.max': 5, edition: 'gold' },
   })

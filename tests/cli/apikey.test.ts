@@ -9,12 +9,12 @@ import type { Context } from '../../src/core/context.js'
 import { Keyring, newAppKey } from '../../src/core/crypto/keyring.js'
 import { quoteName } from '../../src/core/db/sql.js'
 import { newId } from '../../src/core/ids.js'
-import { issueLicense } from '../../src/core/licensing/issue-license.js'
 import { enterTenant } from '../../src/core/tenants/scope.js'
 import { getTenant } from '../../src/core/tenants/tenant-store.js'
 import { type App, createApp } from '../../src/server/app.js'
 import { createReadiness } from '../../src/server/readiness.js'
 import { freshSlug, provision, runCli, test } from '../support/house.js'
+import { issueFor } from '../support/license.js'
 import {
   dropPlatform,
   type Environment,
@@ -504,9 +504,8 @@ describe('the key ring', () => {
         const secrets = [await provision(ctx, slug, 'enterprise')]
         for (const name of ['one', 'two', 'three', 'four'])
           secrets.push((await createApiKey(ctx, { slug, name })).secret)
-        const { license } = await issueLicense(await enterTenant(ctx, slug), {
+        const { license } = await issueFor(await enterTenant(ctx, slug), {
           product: 'app',
-          createProduct: 'App',
         })
         tenants.push({ slug, secrets, path: `/v1/integration/licenses/${license.key}/validate` })
       }
@@ -702,7 +701,7 @@ describe('when a key and a license were last used', () => {
   }
 
   test('is written down within the time of a flush', async ({ ctx, app, scope, tenant }) => {
-    const { license } = await issueLicense(scope, { product: 'app', createProduct: 'App' })
+    const { license } = await issueFor(scope, { product: 'app' })
     const before = Date.now()
     await app.request(`/v1/integration/licenses/${license.key}/validate`, {
       method: 'POST',
@@ -733,9 +732,8 @@ describe('when a key and a license were last used', () => {
       for (let count = 0; count < 4; count += 1)
         licenses.push(
           (
-            await issueLicense(await enterTenant(ctx, slug), {
+            await issueFor(await enterTenant(ctx, slug), {
               product: 'app',
-              createProduct: 'App',
             })
           ).license,
         )

@@ -48,11 +48,11 @@ test.for([
   ['--type', 'forever', 'type'],
   ['--expires', '2099-02-31', 'expiresAt'],
   ['--expires', 'tomorrow', 'expiresAt'],
-  ['--grace-days', '1.5', 'graceDays'],
-  ['--grace-days', 'some', 'graceDays'],
+  ['--grace-days', '1.5', 'grace_days'],
+  ['--grace-days', 'some', 'grace_days'],
   ['-e', 'no-value', 'entitlement'],
   ['-e', 'Bad Code=1', 'entitlements'],
-  ['--customer-email', 'not-an-address', 'customerEmail'],
+  ['--customer-email', 'not-an-address', 'customer_email'],
 ] as const)('%s %s is refused by name', async ([option, value, name], { cli, tenant }) => {
   const { exit, said, out } = await cli(
     'license',
@@ -89,7 +89,7 @@ test('the plan limits how many: of 120 at once at limit 100 exactly 100 are issu
     'Q',
   )
   const { enterTenant } = await import('../../src/core/tenants/scope.js')
-  const { issueLicense } = await import('../../src/core/licensing/issue-license.js')
+  const { issueLicense } = await import('../../src/core/licensing/issue-licenses.js')
   const scope = await enterTenant(ctx, slug)
 
   const outcomes = await Promise.all(

@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { chromium, type Page } from 'playwright-core'
 import { describe, expect } from 'vitest'
-import { issueLicense } from '../../src/core/licensing/issue-license.js'
 import { test as house } from '../support/house.js'
+import { issueFor } from '../support/license.js'
 import { initialize } from '../support/platform.js'
 import { startServe } from '../support/process.js'
 import { ROOT } from '../support/source-files.js'
@@ -72,9 +72,8 @@ describe('the reference page', () => {
   })
 
   test('a call that is tried out works', async ({ server, page, scope, tenant }) => {
-    const { license } = await issueLicense(scope, {
+    const { license } = await issueFor(scope, {
       product: 'app',
-      createProduct: 'App',
       type: 'perpetual',
     })
     await page.goto(`${server.url}/docs`)

@@ -4,10 +4,10 @@ import { createApiKey } from '../../src/core/access/create-api-key.js'
 import { revokeApiKey } from '../../src/core/access/revoke-api-key.js'
 import { rotateApiKey } from '../../src/core/access/rotate-api-key.js'
 import { newId } from '../../src/core/ids.js'
-import { issueLicense } from '../../src/core/licensing/issue-license.js'
 import { enterTenant } from '../../src/core/tenants/scope.js'
 import { type Answer, Caller } from '../support/caller.js'
 import { freshSlug, test as house, provision } from '../support/house.js'
+import { issueFor } from '../support/license.js'
 import { type Environment, initialize } from '../support/platform.js'
 import { startServe } from '../support/process.js'
 import { createRandom, freshSeed } from '../support/random.js'
@@ -38,7 +38,7 @@ const test = house
     const slug = freshSlug()
     await provision(ctx, slug, 'enterprise')
     const scope = await enterTenant(ctx, slug)
-    const { license } = await issueLicense(scope, { product: 'app', createProduct: 'App' })
+    const { license } = await issueFor(scope, { product: 'app' })
     return {
       slug,
       path: `/v1/integration/licenses/${license.key}/validate`,

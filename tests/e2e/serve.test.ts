@@ -2,9 +2,9 @@ import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
 import { quoteName } from '../../src/core/db/sql.js'
-import { issueLicense } from '../../src/core/licensing/issue-license.js'
 import { reinstateTenant, suspendTenant } from '../../src/core/tenants/change-status.js'
 import { test as house } from '../support/house.js'
+import { issueFor } from '../support/license.js'
 import { type Environment, initialize } from '../support/platform.js'
 import { startBin, startServe } from '../support/process.js'
 
@@ -22,7 +22,7 @@ const test = house
     return servers
   })
   .extend('licensed', async ({ scope, tenant }) => {
-    const { license } = await issueLicense(scope, { product: 'app', createProduct: 'App' })
+    const { license } = await issueFor(scope, { product: 'app' })
     return {
       path: `/v1/integration/licenses/${license.key}/validate`,
       apiKey: tenant.apiKey,

@@ -2,12 +2,12 @@ import mysql, { type Connection, type RowDataPacket } from 'mysql2/promise'
 import { beforeAll, describe, expect, inject } from 'vitest'
 import { parseDatabaseUrl } from '../../src/core/db/server-address.js'
 import { newId } from '../../src/core/ids.js'
-import { issueLicense } from '../../src/core/licensing/issue-license.js'
 import type { License } from '../../src/core/licensing/license.js'
 import { revokeActivation } from '../../src/core/licensing/revoke-activation.js'
 import { enterTenant, type TenantScope } from '../../src/core/tenants/scope.js'
 import { type Answer, Caller } from '../support/caller.js'
 import { freshSlug, test as house, provision, runCli } from '../support/house.js'
+import { issueFor } from '../support/license.js'
 import { awayFromMonthEnd, MONTH_END_TIMEOUT_MS } from '../support/month.js'
 import { type Environment, initialize } from '../support/platform.js'
 import { startServe } from '../support/process.js'
@@ -81,8 +81,7 @@ beforeAll(awayFromMonthEnd, MONTH_END_TIMEOUT_MS)
 const licensed = async (
   scope: TenantScope,
   entitlements: Record<string, number>,
-): Promise<License> =>
-  (await issueLicense(scope, { product: 'app', createProduct: 'App', entitlements })).license
+): Promise<License> => (await issueFor(scope, { product: 'app', entitlements })).license
 
 /** The outcome of one call: which instance or key it was for, and what came back. */
 type Outcome = {

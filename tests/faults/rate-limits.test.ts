@@ -5,12 +5,12 @@ import { monthOf } from '../../src/core/billing/plan.js'
 import type { Context } from '../../src/core/context.js'
 import { quoteName } from '../../src/core/db/sql.js'
 import { newId } from '../../src/core/ids.js'
-import { issueLicense } from '../../src/core/licensing/issue-license.js'
 import { enterTenant } from '../../src/core/tenants/scope.js'
 import { createApp } from '../../src/server/app.js'
 import { createReadiness } from '../../src/server/readiness.js'
 import { type Answer, Caller } from '../support/caller.js'
 import { freshSlug, test as house, provision, runCli } from '../support/house.js'
+import { issueFor } from '../support/license.js'
 import { awayFromMonthEnd, MONTH_END_TIMEOUT_MS } from '../support/month.js'
 import { type Environment, initialize, open } from '../support/platform.js'
 import { type Serving, startServe } from '../support/process.js'
@@ -90,9 +90,8 @@ async function serve(
 }
 
 async function licensedPath(ctx: Context, slug: string): Promise<string> {
-  const { license } = await issueLicense(await enterTenant(ctx, slug), {
+  const { license } = await issueFor(await enterTenant(ctx, slug), {
     product: 'app',
-    createProduct: 'App',
   })
   return `/v1/integration/licenses/${license.key}/validate`
 }

@@ -58,10 +58,10 @@ const test = house
     const open = await home.issue({ entitlements: { ...entitlements, 'activations.max': 100_000 } })
     const full = await home.issue({ entitlements: { ...entitlements, 'activations.max': 2 } })
     const plain = await home.issue()
-    const past = { startsAt: '2020-01-01', expiresAt: '2020-06-01' }
+    const past = { starts_at: '2020-01-01', expires_at: '2020-06-01' }
     const expired = await home.issue(past)
-    const graceful = await home.issue({ ...past, graceDays: 3_650, entitlements })
-    const early = await home.issue({ startsAt: '2099-01-01', entitlements })
+    const graceful = await home.issue({ ...past, grace_days: 3_650, entitlements })
+    const early = await home.issue({ starts_at: '2099-01-01', entitlements })
     const [frozen, revoked, foreign] = [
       await home.issue({ entitlements }),
       await home.issue({ entitlements }),

@@ -1,8 +1,8 @@
 import { describe, expect } from 'vitest'
-import { issueLicense } from '../../src/core/licensing/issue-license.js'
 import { revokeActivation } from '../../src/core/licensing/revoke-activation.js'
 import { enterTenant } from '../../src/core/tenants/scope.js'
 import { freshSlug, test as house, provision } from '../support/house.js'
+import { issueFor } from '../support/license.js'
 
 type Answer = {
   status: number
@@ -17,9 +17,8 @@ const test = house.extend('shop', async ({ ctx, app }) => {
   const scope = await enterTenant(ctx, slug)
   const issue = async (wish: object = {}) =>
     (
-      await issueLicense(scope, {
+      await issueFor(scope, {
         product: 'app',
-        createProduct: 'App',
         type: 'perpetual',
         ...wish,
       })
@@ -58,9 +57,9 @@ const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 describe('validating a license, explained', () => {
   test('lists every check with the values compared', async ({ shop }) => {
     const license = await shop.issue({
-      startsAt: '2020-01-01',
-      expiresAt: '2020-06-01',
-      graceDays: 3,
+      starts_at: '2020-01-01',
+      expires_at: '2020-06-01',
+      grace_days: 3,
     })
     const { body } = await shop.call(`/licenses/${license.key}/validate?explain=true`)
     const plain = await shop.call(`/licenses/${license.key}/validate?explain=false`)
@@ -167,9 +166,8 @@ describe('activations', () => {
   test("seats that the license does not name are the plan's", async ({ ctx, app }) => {
     const slug = freshSlug()
     const apiKey = await provision(ctx, slug, 'starter')
-    const { license } = await issueLicense(await enterTenant(ctx, slug), {
+    const { license } = await issueFor(await enterTenant(ctx, slug), {
       product: 'p',
-      createProduct: 'P',
     })
     const statuses = []
     for (let instance = 0; instance < 11; instance += 1) {
@@ -184,7 +182,7 @@ describe('activations', () => {
   })
 
   test('a license that would not validate takes no activation', async ({ shop }) => {
-    const expired = await shop.issue({ startsAt: '2020-01-01', expiresAt: '2020-06-01' })
+    const expired = await shop.issue({ starts_at: '2020-01-01', expires_at: '2020-06-01' })
     const revoked = await shop.issue()
     await shop.scope.db('licenses').where({ id: revoked.id }).update({ status: 'revoked' })
     const answers = []
@@ -302,8 +300,8 @@ describe('entitlements', () => {
     shop,
   }) => {
     const { key } = await shop.issue({
-      startsAt: '2020-01-01',
-      expiresAt: '2020-06-01',
+      starts_at: '2020-01-01',
+      expires_at: '2020-06-01',
       entitlements: { beta: true },
     })
     const expired = await shop.call('/entitlements/check', { license_key: key, features: ['beta'] })

@@ -1,11 +1,11 @@
 import { describe, expect } from 'vitest'
 import { mintApiKey } from '../../src/core/access/api-key.js'
 import { createApiKey } from '../../src/core/access/create-api-key.js'
-import { issueLicense } from '../../src/core/licensing/issue-license.js'
 import { suspendTenant } from '../../src/core/tenants/change-status.js'
 import { freshSlug, provision, test } from '../support/house.js'
+import { issueFor } from '../support/license.js'
 
-const product = { product: 'app', createProduct: 'App' }
+const product = { product: 'app' }
 const post = (apiKey: string, extra: RequestInit = {}) => ({
   method: 'POST',
   ...extra,
@@ -16,7 +16,7 @@ describe('validating a license', () => {
   test.for(['/v1', '/api/v1'])(
     'answers as published, under %s',
     async (base, { app, scope, tenant }) => {
-      const { license } = await issueLicense(scope, {
+      const { license } = await issueFor(scope, {
         ...product,
         type: 'perpetual',
         entitlements: { 'features.export': true, 'activations.max': 5, edition: 'gold' },
@@ -52,10 +52,10 @@ describe('validating a license', () => {
     scope,
     tenant,
   }) => {
-    const past = { startsAt: '2020-01-01', expiresAt: '2020-06-01T00:00:00Z' }
-    const expired = await issueLicense(scope, { ...product, ...past })
-    const graceful = await issueLicense(scope, { ...product, ...past, graceDays: 3650 })
-    const early = await issueLicense(scope, { ...product, startsAt: '2099-01-01' })
+    const past = { starts_at: '2020-01-01', expires_at: '2020-06-01T00:00:00Z' }
+    const expired = await issueFor(scope, { ...product, ...past })
+    const graceful = await issueFor(scope, { ...product, ...past, grace_days: 3650 })
+    const early = await issueFor(scope, { ...product, starts_at: '2099-01-01' })
 
     const answers = []
     for (const { license } of [expired, graceful, early]) {
@@ -81,7 +81,7 @@ describe('validating a license', () => {
     scope,
     tenant,
   }) => {
-    const { license } = await issueLicense(scope, product)
+    const { license } = await issueFor(scope, product)
     const path = `/v1/integration/licenses/${license.key}/validate`
     const outcomes = []
     for (const status of ['suspended', 'revoked']) {
@@ -111,7 +111,7 @@ describe('validating a license', () => {
   })
 
   test("another tenant's license does not exist", async ({ ctx, app, scope }) => {
-    const { license } = await issueLicense(scope, product)
+    const { license } = await issueFor(scope, product)
     const stranger = await provision(ctx, freshSlug())
 
     const response = await app.request(

@@ -3,10 +3,10 @@ import { createApiKey } from '../../src/core/access/create-api-key.js'
 import type { Context } from '../../src/core/context.js'
 import { quoteName } from '../../src/core/db/sql.js'
 import { rowsOf } from '../../src/core/db/statements.js'
-import { issueLicense } from '../../src/core/licensing/issue-license.js'
 import type { License } from '../../src/core/licensing/license.js'
 import { enterTenant, type TenantScope } from '../../src/core/tenants/scope.js'
 import { freshSlug, provision } from './house.js'
+import { issueFor } from './license.js'
 
 export type Shop = {
   readonly slug: string
@@ -27,8 +27,7 @@ export async function openShop(ctx: Context): Promise<Shop> {
     scope,
     apiKey: secret,
     async issue(wish = {}) {
-      const common = { product: 'app', createProduct: 'App', type: 'perpetual' }
-      return (await issueLicense(scope, { ...common, ...wish })).license
+      return (await issueFor(scope, { type: 'perpetual', ...wish })).license
     },
   }
 }

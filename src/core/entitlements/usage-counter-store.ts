@@ -86,7 +86,7 @@ export const listCounterCodes = (db: TenantDb): Promise<string[]> =>
 
 /** Counts what has gone; never below zero. */
 export async function giveBackToLimit(
-  transaction: TenantDb,
+  transaction: Executor<TenantDb>,
   code: string,
   quantity: number,
   now: Date,

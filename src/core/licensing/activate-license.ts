@@ -83,6 +83,7 @@ export async function activateLicense(scope: TenantScope, input: unknown, idempo
         deviceFingerprint: wish.device_fingerprint ?? fingerprintOf(instanceId),
         status: 'active',
         metadata: wish.metadata ?? {},
+        revision: 1,
         activatedAt: at,
         revokedAt: undefined,
         createdAt: at,

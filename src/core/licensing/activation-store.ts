@@ -1,5 +1,5 @@
 import type { TenantDb } from '../db/connect.js'
-import { type Executor, insertRow, rowsOf } from '../db/statements.js'
+import { affectedBy, type Bindable, type Executor, insertRow, rowsOf } from '../db/statements.js'
 import { fromJsonColumn } from '../parse.js'
 import type { TenantScope } from '../tenants/scope.js'
 import type { Activation, ActivationStatus } from './activation.js'
@@ -13,6 +13,7 @@ type Row = {
   device_fingerprint: string
   status: ActivationStatus
   metadata: unknown
+  revision: number
   activated_at: Date
   revoked_at: Date | null
   created_at: Date
@@ -25,6 +26,7 @@ const COLUMNS = [
   'device_fingerprint',
   'status',
   'metadata',
+  'revision',
   'activated_at',
   'revoked_at',
   'created_at',
@@ -37,6 +39,7 @@ const toActivation = (row: Row): Activation => ({
   deviceFingerprint: row.device_fingerprint,
   status: row.status,
   metadata: fromJsonColumn<Record<string, unknown>>(row.metadata),
+  revision: row.revision,
   activatedAt: row.activated_at,
   revokedAt: row.revoked_at ?? undefined,
   createdAt: row.created_at,
@@ -75,39 +78,56 @@ export async function findActivationWithLicense(
   return { activation: toActivation(row), license: toLicense(license as LicenseRow) }
 }
 
-export async function lockActivation(
-  transaction: TenantDb,
+export async function findActivation(
+  db: Executor<TenantDb>,
   id: string,
 ): Promise<Activation | undefined> {
-  const row = await transaction<Row>('activations')
-    .first(...COLUMNS)
-    .where({ id })
-    .forUpdate()
+  const [row] = await rowsOf<Row>(
+    db,
+    `select ${COLUMNS.join(', ')} from activations where id = ?`,
+    [id],
+  )
   return row && toActivation(row)
 }
 
+/** Locked until the transaction ends. Lock its license first: whoever ends that one does. */
+export async function lockActivation(
+  transaction: Executor<TenantDb>,
+  id: string,
+): Promise<Activation | undefined> {
+  const [row] = await rowsOf<Row>(
+    transaction,
+    `select ${COLUMNS.join(', ')} from activations where id = ? for update`,
+    [id],
+  )
+  return row && toActivation(row)
+}
+
+export type ActivationFilter = {
+  readonly licenseId?: string | undefined
+  readonly status?: ActivationStatus | undefined
+  readonly instanceId?: string | undefined
+  readonly beforeId?: string | undefined
+  readonly limit: number
+}
+
+/** Newest first. */
 export async function listActivations(
-  db: TenantDb,
-  {
-    licenseId,
-    status,
-    beforeId,
-    limit,
-  }: {
-    readonly licenseId?: string | undefined
-    readonly status?: ActivationStatus | undefined
-    readonly beforeId?: string | undefined
-    readonly limit: number
-  },
+  db: Executor<TenantDb>,
+  { licenseId, status, instanceId, beforeId, limit }: ActivationFilter,
 ): Promise<Activation[]> {
-  const query = db<Row>('activations')
-    .select(...COLUMNS)
-    .orderBy('id', 'desc')
-    .limit(limit)
-  if (licenseId !== undefined) query.where({ license_id: licenseId } as object)
-  if (status !== undefined) query.where({ status })
-  if (beforeId !== undefined) query.where('id', '<', beforeId)
-  return ((await query) as Row[]).map(toActivation)
+  const conditions: [string, Bindable][] = []
+  if (licenseId !== undefined) conditions.push(['license_id = ?', licenseId])
+  if (status !== undefined) conditions.push(['status = ?', status])
+  if (instanceId !== undefined) conditions.push(['instance_id = ?', instanceId])
+  if (beforeId !== undefined) conditions.push(['id < ?', beforeId])
+  const where = conditions.map(([condition]) => condition).join(' and ') || 'true'
+  const rows = await rowsOf<Row>(
+    db,
+    `select ${COLUMNS.join(', ')} from activations where ${where} order by id desc limit ?`,
+    [...conditions.map(([, value]) => value), limit],
+  )
+  return rows.map(toActivation)
 }
 
 /** @throws the driver's duplicate error where the instance holds a seat already */
@@ -124,20 +144,36 @@ export async function insertActivation(
     status: activation.status,
     metadata: JSON.stringify(activation.metadata),
     activated_at: activation.activatedAt,
-    revision: 1,
+    revision: activation.revision,
     created_at: activation.createdAt,
     updated_at: activation.createdAt,
   })
 }
 
-export async function setActivationRevoked(db: TenantDb, id: string, at: Date): Promise<void> {
-  await db('activations')
-    .where({ id })
-    .update({
-      status: 'revoked',
-      active_instance: null,
-      revoked_at: at,
-      updated_at: at,
-      revision: db.raw('revision + 1'),
-    })
+/** Ends all that are active, in the caller's transaction. Answers their ids. */
+export async function revokeActivationsOf(
+  transaction: Executor<TenantDb>,
+  licenseId: string,
+  at: Date,
+): Promise<string[]> {
+  const rows = await rowsOf<{ id: string }>(
+    transaction,
+    "select id from activations where license_id = ? and status = 'active' for update",
+    [licenseId],
+  )
+  if (rows.length > 0) {
+    await affectedBy(
+      transaction,
+      "update activations set status = 'revoked', active_instance = null, revoked_at = ?, updated_at = ?, revision = revision + 1 where license_id = ? and status = 'active'",
+      [at, at, licenseId],
+    )
+  }
+  return rows.map(({ id }) => id)
 }
+
+export const setActivationRevoked = (transaction: Executor<TenantDb>, id: string, at: Date) =>
+  affectedBy(
+    transaction,
+    "update activations set status = 'revoked', active_instance = null, revoked_at = ?, updated_at = ?, revision = revision + 1 where id = ?",
+    [at, at, id],
+  )

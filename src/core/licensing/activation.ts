@@ -11,6 +11,7 @@ export type Activation = {
   readonly deviceFingerprint: string
   readonly status: ActivationStatus
   readonly metadata: Readonly<Record<string, unknown>>
+  readonly revision: number
   readonly activatedAt: Date
   readonly revokedAt: Date | undefined
   readonly createdAt: Date

@@ -5,8 +5,8 @@ import { LICENSE_TYPES } from '../../core/licensing/license.js'
 /** What the published API answers. The suite holds every answer against these. */
 const id = z.string().describe('Opaque id')
 const time = z.iso.datetime().describe('RFC 3339 in UTC')
-const status = z.enum(['active', 'expired', 'suspended', 'revoked'])
-const entitlementValue = z.union([z.boolean(), z.number(), z.string()])
+export const licenseStatus = z.enum(['active', 'expired', 'suspended', 'revoked'])
+export const entitlementValue = z.union([z.boolean(), z.number(), z.string()])
 
 export const licenseAnswer = z.strictObject({
   valid: z.boolean(),
@@ -17,7 +17,7 @@ export const licenseAnswer = z.strictObject({
     id,
     key: z.string(),
     type: z.enum(LICENSE_TYPES),
-    status,
+    status: licenseStatus,
     expires_at: time.nullable(),
     entitlements: z.record(z.string(), entitlementValue),
   }),
@@ -51,7 +51,7 @@ export const activationAnswer = z.strictObject({ activation: activationObject })
 export const activationValidationAnswer = z.strictObject({
   valid: z.boolean(),
   activation: activationObject,
-  license: z.strictObject({ id, status, expires_at: time.nullable() }),
+  license: z.strictObject({ id, status: licenseStatus, expires_at: time.nullable() }),
 })
 
 const entitlementsOfLicense = z.strictObject({

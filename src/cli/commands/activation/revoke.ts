@@ -25,7 +25,7 @@ export const activationRevoke = (runtime: Runtime) =>
             return terminal.note('Nothing was done.')
           }
           const scope = await enterTenant(ctx, options.tenant)
-          const { status, instanceId } = await revokeActivation(scope, id)
+          const { status, instanceId } = (await revokeActivation(scope, id)).result
           await terminal.record(
             { id, status },
             () => `the activation of "${instanceId}" is ${status}`,

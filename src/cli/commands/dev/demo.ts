@@ -2,9 +2,9 @@ import { demoSeed } from '../../../../seeds/demo/demo.js'
 import { createApiKey } from '../../../core/access/create-api-key.js'
 import type { Context } from '../../../core/context.js'
 import { stopEmbeddedServer } from '../../../core/db/embedded-server.js'
-import { issueLicense } from '../../../core/licensing/issue-license.js'
+import { issueLicense } from '../../../core/licensing/issue-licenses.js'
 import { listLicenses } from '../../../core/licensing/license-store.js'
-import { findProduct } from '../../../core/products/product-store.js'
+import { ensureProduct } from '../../../core/products/create-product.js'
 import { provisionTenant } from '../../../core/provisioning/provision-tenant.js'
 import { enterTenant } from '../../../core/tenants/scope.js'
 import { createCommand } from '../../command.js'
@@ -79,15 +79,15 @@ async function prepare(
 
 async function demoLicense(ctx: Context): Promise<string> {
   const scope = await enterTenant(ctx, demoSeed.tenant.slug)
-  const product = await findProduct(scope.db, demoSeed.product.code)
-  const [known] = product
-    ? await listLicenses(scope.db, { productId: product.id, status: 'active', limit: 1 })
-    : []
-  if (known) return known.key
-  const { license } = await issueLicense(scope, {
-    product: demoSeed.product.code,
-    createProduct: demoSeed.product.name,
-    ...demoSeed.license,
+  const { code, name } = demoSeed.product
+  const product = await ensureProduct(scope, { code, name })
+  const [known] = await listLicenses(scope.db, {
+    productId: product.id,
+    status: 'active',
+    now: scope.now(),
+    limit: 1,
   })
+  if (known) return known.key
+  const { license } = (await issueLicense(scope, { product: code, ...demoSeed.license })).result
   return license.key
 }

@@ -1,5 +1,6 @@
 import { AppError } from '../../../core/errors.js'
-import { issueLicense } from '../../../core/licensing/issue-license.js'
+import { issueLicense } from '../../../core/licensing/issue-licenses.js'
+import { ensureProduct } from '../../../core/products/create-product.js'
 import { enterTenant } from '../../../core/tenants/scope.js'
 import { collect, createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
@@ -54,9 +55,11 @@ export const licenseIssue = (runtime: Runtime) =>
     .action(
       withContext(runtime, async ({ ctx, terminal }, options: Options) => {
         const scope = await enterTenant(ctx, options.tenant)
-        const { license, product } = await issueLicense(scope, toInput(options))
-        await terminal.record(licenseJson(license, product.code, scope.now()), () =>
-          formatFields(licenseFields(license, product.code, scope.now())),
+        if (options.createProduct !== undefined)
+          await ensureProduct(scope, { code: options.product, name: options.createProduct })
+        const { license, product } = (await issueLicense(scope, toInput(options))).result
+        await terminal.record(licenseJson(license, product, scope.now()), () =>
+          formatFields(licenseFields(license, product, scope.now())),
         )
       }),
     )
@@ -64,15 +67,14 @@ export const licenseIssue = (runtime: Runtime) =>
 function toInput(options: Options): Record<string, unknown> {
   const input = {
     product: options.product,
-    createProduct: options.createProduct,
     type: options.type,
-    startsAt: options.starts,
-    expiresAt: options.expires === 'never' ? null : options.expires,
-    graceDays: options.graceDays === undefined ? undefined : Number(options.graceDays),
+    starts_at: options.starts,
+    expires_at: options.expires === 'never' ? null : options.expires,
+    grace_days: options.graceDays === undefined ? undefined : Number(options.graceDays),
     entitlements:
       options.entitlement && Object.fromEntries(options.entitlement.map(readEntitlement)),
-    customerName: options.customerName,
-    customerEmail: options.customerEmail,
+    customer_name: options.customerName,
+    customer_email: options.customerEmail,
   }
   return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined))
 }

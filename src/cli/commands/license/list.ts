@@ -54,6 +54,7 @@ export const licenseList = (runtime: Runtime) =>
         const licenses = await listLicenses(scope.db, {
           status: status as LicenseStatus | undefined,
           productId: product?.id,
+          now: scope.now(),
           limit,
         })
         const codes = await productCodes(scope.db)

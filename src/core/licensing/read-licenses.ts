@@ -1,0 +1,59 @@
+import { AppError } from '../errors.js'
+import { DEFAULT_PAGE, type Page, placeOfCursor, toPage } from '../page.js'
+import { parse } from '../parse.js'
+import { findProduct, productCodes } from '../products/product-store.js'
+import type { TenantScope } from '../tenants/scope.js'
+import type { ChangedLicense } from './change-license.js'
+import { ListLicensesQuery } from './license-record.js'
+import { findLicenseRecord, type LicenseFilter, listLicenses } from './license-store.js'
+
+/** Licenses with the codes of their products, a page at a time. */
+export async function pageLicenses(
+  scope: TenantScope,
+  query: unknown,
+): Promise<Page<ChangedLicense>> {
+  const wish = parse(ListLicensesQuery, query)
+  const { limit = DEFAULT_PAGE, sort: order = '-created_at' } = wish
+  const place = placeOfCursor(wish.cursor, order, 2)
+  const product = wish.product === undefined ? undefined : await findProduct(scope.db, wish.product)
+  // nothing is for a product that does not exist
+  if (wish.product !== undefined && !product) return { items: [], nextCursor: undefined }
+  const filter: LicenseFilter = {
+    productId: product?.id,
+    status: wish.status,
+    type: wish.type,
+    customerEmail: wish.customer_email,
+    expiresBefore: wish.expires_before,
+    expiresAfter: wish.expires_after,
+    search: wish.search,
+    now: scope.now(),
+    order,
+    after: place && { id: place[0] ?? '', expiresAt: place[1] ? new Date(place[1]) : null },
+    limit: limit + 1,
+  }
+  const found = await scope.lend((connection) => listLicenses(connection, filter))
+  const page = toPage(found, limit, order, ({ id, expiresAt }) => [
+    id,
+    expiresAt?.toISOString() ?? null,
+  ])
+  const ids = [...new Set(page.items.map(({ productId }) => productId))]
+  const codes =
+    product === undefined
+      ? await productCodes(scope.db, ids)
+      : new Map([[product.id, product.code]])
+  return {
+    ...page,
+    items: page.items.map((license) => ({
+      license,
+      product: codes.get(license.productId) ?? '',
+    })),
+  }
+}
+
+/** @param name the id, or the key. @throws LICENSE.NOT_FOUND */
+export async function getLicense(scope: TenantScope, name: string): Promise<ChangedLicense> {
+  const license = await findLicenseRecord(scope.db, name)
+  if (!license) throw new AppError('LICENSE.NOT_FOUND')
+  const codes = await productCodes(scope.db, [license.productId])
+  return { license, product: codes.get(license.productId) ?? '' }
+}
