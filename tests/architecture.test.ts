@@ -33,7 +33,7 @@ const PLAN: Readonly<Record<string, readonly string[]>> = {
   'core/servers': [...GROUND, 'core/db'],
   'core/context': [...GROUND, 'core/crypto', 'core/db', 'core/servers'],
   'core/events': [...GROUND, 'core/db', 'core/context'],
-  'core/tenants': [...GROUND, 'core/db', 'core/servers', 'core/context', 'core/events'],
+  'core/tenants': [...GROUND, 'core/db', 'core/servers', 'core/context', 'core/events', 'seeds'],
   'core/billing': [...HOUSE],
   'core/identity': [...HOUSE],
   'core/access': [...HOUSE, 'core/billing', 'core/identity'],

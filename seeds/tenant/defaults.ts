@@ -4,9 +4,6 @@ export const settingSeeds: Readonly<Record<string, unknown>> = {
   'licenses.default_grace_days': 0,
   'licenses.subscription_days': 365,
   'licenses.trial_days': 14,
-  'activations.require_fingerprint': false,
-  'notifications.usage_thresholds': [80, 100],
-  'api.timezone': 'UTC',
 }
 
 /** What a tenant's branding begins with, beside its name. */

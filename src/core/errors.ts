@@ -447,6 +447,11 @@ export const catalogue = {
     say: (key: string, slug: string) =>
       `Tenant "${slug}" has no live API key "${key}". "validonx apikey list --tenant ${slug}" shows those it has.`,
   }),
+  'API_KEY.INVALID_STATE': entry({
+    status: 409,
+    exit: 65,
+    say: (prefix: string) => `API key ${prefix} has ended already.`,
+  }),
   'API_KEY.AMBIGUOUS': entry({
     status: 409,
     exit: 64,

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { AppError } from './errors.js'
 
 /** What a caller may ask of a change: that it is done once, and to what they saw. */
@@ -9,6 +10,10 @@ export type Preconditions = {
 
 /** The version of a record as an entity tag (RFC 9110, section 8.8.3). */
 export const etagOf = (revision: number): string => `"${revision}"`
+
+/** The same for what has no revision: a digest of what is shown. */
+export const etagOfValue = (value: unknown): string =>
+  `"${createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16)}"`
 
 /**
  * Call it with the record locked: between the look and the write nobody else may write.

@@ -61,6 +61,32 @@ export async function listApiKeys(db: PlatformDb, tenantId: string): Promise<Api
   return (rows as Row[]).map(toApiKey)
 }
 
+/** Newest first, a page at a time. */
+export async function pageApiKeys(
+  db: PlatformDb,
+  tenantId: string,
+  { beforeId, limit }: { readonly beforeId?: string | undefined; readonly limit: number },
+): Promise<ApiKey[]> {
+  const query = db<Row>('api_keys')
+    .select(...COLUMNS)
+    .where({ tenant_id: tenantId })
+    .orderBy('id', 'desc')
+    .limit(limit)
+  if (beforeId !== undefined) query.where('id', '<', beforeId)
+  return ((await query) as Row[]).map(toApiKey)
+}
+
+export async function findApiKey(
+  db: PlatformDb,
+  tenantId: string,
+  id: string,
+): Promise<ApiKey | undefined> {
+  const row = await db<Row>('api_keys')
+    .first(...COLUMNS)
+    .where({ tenant_id: tenantId, id })
+  return row && toApiKey(row)
+}
+
 /** A limit of a key's own, instead of the configured one. */
 export type RateLimit = { readonly requests: number; readonly periodSeconds: number }
 

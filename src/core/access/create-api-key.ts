@@ -1,11 +1,13 @@
 import { z } from 'zod'
 import type { Context } from '../context.js'
 import type { PlatformDb } from '../db/connect.js'
-import { inTransaction } from '../db/transaction.js'
+import type { IdempotentResult } from '../db/idempotency.js'
 import { AppError } from '../errors.js'
 import { insertAudit } from '../events/audit-store.js'
 import { newId } from '../ids.js'
 import { instantSchema, parse } from '../parse.js'
+import type { Preconditions } from '../preconditions.js'
+import { inPlatformChange } from '../tenants/platform-change.js'
 import { slugSchema } from '../tenants/tenant.js'
 import { getTenant } from '../tenants/tenant-store.js'
 import {
@@ -47,13 +49,22 @@ export const CreateApiKeyInput = z.strictObject({
 export type MintedApiKey = { readonly key: ApiKey; readonly secret: string }
 
 /** @throws TENANT.NOT_FOUND */
-export async function createApiKey(ctx: Context, input: unknown): Promise<MintedApiKey> {
+export const createApiKey = async (ctx: Context, input: unknown): Promise<MintedApiKey> =>
+  (await createApiKeyOnce(ctx, input)).result
+
+/** The same for a caller who may repeat the request: with a key for it, one API key is made. */
+export async function createApiKeyOnce(
+  ctx: Context,
+  input: unknown,
+  { idempotencyKey }: Preconditions = {},
+): Promise<IdempotentResult<MintedApiKey>> {
   const { slug, replaceNamesakes, ...wish } = parse(CreateApiKeyInput, input)
   if (wish.expiresAt && wish.expiresAt <= ctx.now()) {
     throw new AppError('VALIDATION.FAILED').with({ expiresAt: ['must be in the future'] })
   }
   const tenant = await getTenant(ctx.platform, slug)
-  return inTransaction(ctx.platform, async (transaction) => {
+  const request = { operation: 'api_keys.create', key: idempotencyKey, request: wish }
+  return inPlatformChange(ctx, tenant.id, request, async (transaction) => {
     if (replaceNamesakes) {
       const at = ctx.now()
       for (const id of await revokeApiKeysNamed(transaction, tenant.id, wish.name, at)) {
@@ -111,6 +122,7 @@ export async function addApiKey(
   await insertAudit(transaction, {
     occurredAt: at,
     actor: ctx.actor,
+    requestId: ctx.requestId,
     action: 'api_key.created',
     objectType: 'api_key',
     objectId: key.id,
@@ -130,6 +142,7 @@ export const recordRevocation = (
   insertAudit(transaction, {
     occurredAt: at,
     actor: ctx.actor,
+    requestId: ctx.requestId,
     action: 'api_key.revoked',
     objectType: 'api_key',
     objectId: keyId,

@@ -6,7 +6,7 @@ import { parse } from '../parse.js'
 import { slugSchema } from '../tenants/tenant.js'
 import { getTenant } from '../tenants/tenant-store.js'
 import type { ApiKey } from './api-key.js'
-import { lockLiveApiKeys, setApiKeyRevoked } from './api-key-store.js'
+import { listApiKeys, lockLiveApiKeys, setApiKeyRevoked } from './api-key-store.js'
 import { recordRevocation } from './create-api-key.js'
 import { isCalled } from './rotate-api-key.js'
 
@@ -18,7 +18,7 @@ export const RevokeApiKeyInput = z.strictObject({
 /**
  * Ends a key for good, in every process within a second.
  *
- * @throws TENANT.NOT_FOUND, API_KEY.NOT_FOUND, API_KEY.AMBIGUOUS
+ * @throws TENANT.NOT_FOUND, API_KEY.NOT_FOUND, API_KEY.INVALID_STATE, API_KEY.AMBIGUOUS
  */
 export async function revokeApiKey(ctx: Context, input: unknown): Promise<ApiKey> {
   const { slug, key: named } = parse(RevokeApiKeyInput, input)
@@ -29,7 +29,11 @@ export async function revokeApiKey(ctx: Context, input: unknown): Promise<ApiKey
       isCalled(key, named),
     )
     const [key, ...others] = called
-    if (!key) throw new AppError('API_KEY.NOT_FOUND', named, slug)
+    if (!key) {
+      const ended = (await listApiKeys(transaction, tenant.id)).find(({ id }) => id === named)
+      if (ended) throw new AppError('API_KEY.INVALID_STATE', ended.prefix)
+      throw new AppError('API_KEY.NOT_FOUND', named, slug)
+    }
     if (others.length > 0)
       throw new AppError(
         'API_KEY.AMBIGUOUS',

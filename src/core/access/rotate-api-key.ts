@@ -2,10 +2,12 @@ import { z } from 'zod'
 import { addMilliseconds } from '../clock.js'
 import type { Context } from '../context.js'
 import type { PlatformDb } from '../db/connect.js'
-import { inTransaction } from '../db/transaction.js'
+import type { IdempotentResult } from '../db/idempotency.js'
 import { AppError } from '../errors.js'
 import { insertAudit } from '../events/audit-store.js'
 import { parse } from '../parse.js'
+import type { Preconditions } from '../preconditions.js'
+import { inPlatformChange } from '../tenants/platform-change.js'
 import { slugSchema } from '../tenants/tenant.js'
 import { getTenant } from '../tenants/tenant-store.js'
 import type { ApiKey } from './api-key.js'
@@ -44,14 +46,27 @@ export type Rotated = MintedApiKey & {
  * @param deliver shows the new key; only once it has resolved does it count as shown
  * @throws TENANT.NOT_FOUND, API_KEY.NOT_FOUND, API_KEY.AMBIGUOUS
  */
-export async function rotateApiKey(
+export const rotateApiKey = async (
   ctx: Context,
   input: unknown,
   deliver: (rotated: Rotated) => Promise<void>,
-): Promise<Rotated> {
+): Promise<Rotated> => (await rotateApiKeyOnce(ctx, input, deliver)).result
+
+/** The same for a caller who may repeat the request: with a key for it, one successor is made. */
+export async function rotateApiKeyOnce(
+  ctx: Context,
+  input: unknown,
+  deliver: (rotated: Rotated) => Promise<void>,
+  { idempotencyKey }: Preconditions = {},
+): Promise<IdempotentResult<Rotated>> {
   const { slug, key: named, graceSeconds } = parse(RotateApiKeyInput, input)
   const tenant = await getTenant(ctx.platform, slug)
-  const rotated = await inTransaction(ctx.platform, async (transaction) => {
+  const request = {
+    operation: 'api_keys.rotate',
+    key: idempotencyKey,
+    request: { named, graceSeconds },
+  }
+  const rotated = await inPlatformChange(ctx, tenant.id, request, async (transaction) => {
     const at = ctx.now()
     const live = await lockLiveApiKeys(transaction, tenant.id, at)
     const old = pick(slug, await listApiKeys(transaction, tenant.id), live, named)
@@ -78,6 +93,7 @@ export async function rotateApiKey(
     await insertAudit(transaction, {
       occurredAt: at,
       actor: ctx.actor,
+      requestId: ctx.requestId,
       action: 'api_key.rotated',
       objectType: 'api_key',
       objectId: old.id,
@@ -86,8 +102,8 @@ export async function rotateApiKey(
     })
     return { ...minted, replaced: old, oldEndsAt }
   })
-  await deliver(rotated)
-  await setApiKeyDelivered(ctx.platform, rotated.key.id, ctx.now())
+  await deliver(rotated.result)
+  await setApiKeyDelivered(ctx.platform, rotated.result.key.id, ctx.now())
   return rotated
 }
 

@@ -4,6 +4,7 @@ import { inTransaction } from '../db/transaction.js'
 import { AppError } from '../errors.js'
 import { recordAudit } from '../events/audit-store.js'
 import { parse } from '../parse.js'
+import { assertMatch, etagOfValue, type Preconditions } from '../preconditions.js'
 import {
   deleteMember,
   insertMember,
@@ -63,11 +64,13 @@ export async function changeRole(
   ctx: Context,
   { id: tenantId, askedBy }: MembersOf,
   input: unknown,
+  { ifMatch }: Preconditions = {},
 ): Promise<Member> {
   const { user_id, role } = parse(ChangeRoleInput, input)
   return inTransaction(ctx.platform, async (transaction) => {
     const members = await lockMembers(transaction, tenantId)
     const member = pick(members, user_id)
+    assertMatch(ifMatch, etagOfMember(member))
     assertMayChange(askedBy, { from: member.role, to: role })
     if (member.role === role) return member
     if (member.role === 'owner') assertNotLastOwner(members)
@@ -95,11 +98,13 @@ export async function removeMember(
   ctx: Context,
   { id: tenantId, askedBy }: MembersOf,
   input: unknown,
+  { ifMatch }: Preconditions = {},
 ): Promise<Member> {
   const { user_id } = parse(RemoveMemberInput, input)
   return inTransaction(ctx.platform, async (transaction) => {
     const members = await lockMembers(transaction, tenantId)
     const member = pick(members, user_id)
+    assertMatch(ifMatch, etagOfMember(member))
     assertMayChange(askedBy, { from: member.role })
     if (member.role === 'owner') assertNotLastOwner(members)
     await deleteMember(transaction, tenantId, user_id)
@@ -113,6 +118,9 @@ export async function removeMember(
     return member
   })
 }
+
+/** Changes with the role. */
+export const etagOfMember = ({ userId, role }: Member): string => etagOfValue([userId, role])
 
 /** The member of that address. @throws MEMBER.NOT_FOUND */
 export async function getMemberByEmail(

@@ -14,7 +14,7 @@ import type { Preconditions } from '../preconditions.js'
 import type { Product } from '../products/product.js'
 import { holdProducts } from '../products/product-store.js'
 import type { TenantScope } from '../tenants/scope.js'
-import { type LicenseType, mintLicenseKey } from './license.js'
+import { LICENSE_TYPES, type LicenseType, mintLicenseKey } from './license.js'
 import { IssueLicenseInput, IssueLicensesInput, type LicenseRecord } from './license-record.js'
 import { insertLicenses } from './license-store.js'
 
@@ -115,15 +115,16 @@ function toLicense(
   defaults: LicenseDefaults,
   at: Date,
 ): LicenseRecord {
+  const type = wish.type ?? defaults.type
   const end =
     wish.expires_at === undefined
-      ? defaults.expiry(wish.type, wish.starts_at ?? at)
+      ? defaults.expiry(type, wish.starts_at ?? at)
       : (wish.expires_at ?? undefined)
   return {
     id: newId(),
     productId: product.id,
     key: mintLicenseKey(),
-    type: wish.type,
+    type,
     status: 'active',
     startsAt: wish.starts_at,
     expiresAt: end,
@@ -143,6 +144,7 @@ function toLicense(
 }
 
 export type LicenseDefaults = {
+  readonly type: LicenseType
   readonly graceDays: number
   /** When a license of a type ends that begins then; undefined is never. */
   expiry(type: LicenseType, start: Date): Date | undefined
@@ -157,6 +159,9 @@ export async function defaultsOf(db: Executor<TenantDb>): Promise<LicenseDefault
   const settings = new Map(rows.map(({ name, value }) => [name, fromJsonColumn<unknown>(value)]))
   const days = (name: string): number => Number(settings.get(name) ?? settingSeeds[name])
   return {
+    type:
+      LICENSE_TYPES.find((type) => type === settings.get('licenses.default_type')) ??
+      'subscription',
     graceDays: days('licenses.default_grace_days'),
     expiry: (type, start) =>
       type === 'perpetual'

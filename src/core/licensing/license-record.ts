@@ -85,7 +85,8 @@ export const IssueLicenseInput = z
     product: productCodeSchema.describe('The code of the product that it is for'),
     type: z
       .enum(LICENSE_TYPES, `must be one of ${LICENSE_TYPES.join(', ')}`)
-      .default('subscription'),
+      .describe('The tenant’s default where absent')
+      .optional(),
     ...terms,
     entitlements: entitlementsSchema.default({}),
   })

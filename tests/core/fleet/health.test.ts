@@ -52,7 +52,7 @@ describe('a tenant', () => {
     ['a lost mark', 'delete from @db.validonx_owner', ['owner'], []],
     [
       'a lost setting',
-      "delete from @db.settings where name = 'api.timezone'",
+      "delete from @db.settings where name = 'licenses.trial_days'",
       ['settings'],
       ['add missing defaults'],
     ],

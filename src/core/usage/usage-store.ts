@@ -1,0 +1,142 @@
+import type { TenantDb } from '../db/connect.js'
+import { type Bindable, type Executor, rowsOf } from '../db/statements.js'
+import { fromJsonColumn } from '../parse.js'
+
+/** How much of something was used, or exists, in a period. */
+export type UsageTotal = {
+  readonly id: string
+  readonly code: string
+  /** A license's id, or "tenant". */
+  readonly subject: string
+  readonly value: number
+  /** Undefined is unlimited, or not known. */
+  readonly limit: number | undefined
+  /** Undefined for what exists now, whatever the month. */
+  readonly periodStart: Date | undefined
+  readonly periodEnd: Date | undefined
+}
+
+type TotalRow = {
+  id: string
+  code: string
+  subject: string
+  value: number | string
+  limit_value?: number | string | null
+  period_start: Date
+  period_end: Date | null
+}
+
+const toTotal = (row: TotalRow): UsageTotal => ({
+  id: row.id,
+  code: row.code,
+  subject: row.subject,
+  value: Number(row.value),
+  limit: row.limit_value == null ? undefined : Number(row.limit_value),
+  periodStart: row.period_end === null ? undefined : row.period_start,
+  periodEnd: row.period_end ?? undefined,
+})
+
+type Conditions = [string, Bindable][]
+
+const whereOf = (conditions: Conditions): string =>
+  conditions.map(([condition]) => condition).join(' and ') || 'true'
+
+export type TotalFilter = {
+  readonly code?: string | undefined
+  readonly subject?: string | undefined
+  readonly month?: Date | undefined
+  readonly limit: number
+}
+
+function totalConditions({ code, subject, month }: TotalFilter): Conditions {
+  const conditions: Conditions = []
+  if (code !== undefined) conditions.push(['code = ?', code])
+  if (subject !== undefined) conditions.push(['subject = ?', subject])
+  if (month !== undefined) conditions.push(['period_start = ?', month])
+  return conditions
+}
+
+/** In the order of their making. Requests are counted elsewhere: see `validonx ratelimit`. */
+export async function listCounters(
+  db: Executor<TenantDb>,
+  filter: TotalFilter & { readonly afterId?: string | undefined },
+): Promise<UsageTotal[]> {
+  const conditions = totalConditions(filter)
+  if (filter.afterId !== undefined) conditions.push(['id > ?', filter.afterId])
+  const rows = await rowsOf<TotalRow>(
+    db,
+    `select id, code, subject, value, period_start, period_end from usage_counters
+      where code <> 'api_calls.monthly' and ${whereOf(conditions)} order by id limit ?`,
+    [...conditions.map(([, value]) => value), filter.limit],
+  )
+  return rows.map(toTotal)
+}
+
+/** Newest first. */
+export async function listSnapshots(
+  db: Executor<TenantDb>,
+  filter: TotalFilter & { readonly beforeId?: string | undefined },
+): Promise<UsageTotal[]> {
+  const conditions = totalConditions(filter)
+  if (filter.beforeId !== undefined) conditions.push(['id < ?', filter.beforeId])
+  const rows = await rowsOf<TotalRow>(
+    db,
+    `select id, code, subject, value, limit_value, period_start, period_end from usage_snapshots
+      where ${whereOf(conditions)} order by id desc limit ?`,
+    [...conditions.map(([, value]) => value), filter.limit],
+  )
+  return rows.map(toTotal)
+}
+
+/** A report of usage with all that is kept of it. */
+export type RecordedUsage = {
+  readonly id: string
+  readonly licenseId: string
+  readonly code: string
+  readonly quantity: number
+  readonly metadata: Readonly<Record<string, unknown>>
+  readonly recordedAt: Date
+}
+
+type EventRow = {
+  id: string
+  license_id: string
+  code: string
+  quantity: number | string
+  metadata: unknown
+  recorded_at: Date
+}
+
+/** Newest first. */
+export async function listUsageEvents(
+  db: Executor<TenantDb>,
+  filter: {
+    readonly code?: string | undefined
+    readonly licenseId?: string | undefined
+    readonly from?: Date | undefined
+    readonly to?: Date | undefined
+    readonly beforeId?: string | undefined
+    readonly limit: number
+  },
+): Promise<RecordedUsage[]> {
+  const conditions: Conditions = []
+  if (filter.code !== undefined) conditions.push(['code = ?', filter.code])
+  if (filter.licenseId !== undefined) conditions.push(['license_id = ?', filter.licenseId])
+  if (filter.from !== undefined) conditions.push(['recorded_at >= ?', filter.from])
+  if (filter.to !== undefined) conditions.push(['recorded_at < ?', filter.to])
+  if (filter.beforeId !== undefined) conditions.push(['id < ?', filter.beforeId])
+  const rows = await rowsOf<EventRow>(
+    db,
+    `select id, license_id, code, quantity, metadata, recorded_at from usage_events
+      where ${whereOf(conditions)} order by id desc limit ?`,
+    [...conditions.map(([, value]) => value), filter.limit],
+  )
+  return rows.map((row) => ({
+    id: row.id,
+    licenseId: row.license_id,
+    code: row.code,
+    quantity: Number(row.quantity),
+    metadata: fromJsonColumn<Record<string, unknown>>(row.metadata),
+    recordedAt: row.recorded_at,
+  }))
+}
