@@ -23,6 +23,9 @@ const NOUNS = [
   'core/products',
   'core/licensing',
   'core/usage',
+  'core/webhooks',
+  'core/subscriptions',
+  'core/export',
 ]
 const PLAN: Readonly<Record<string, readonly string[]>> = {
   migrations: [],
@@ -41,6 +44,15 @@ const PLAN: Readonly<Record<string, readonly string[]>> = {
   'core/products': [...HOUSE, 'core/entitlements'],
   'core/licensing': [...HOUSE, 'core/billing', 'core/entitlements', 'core/products', 'seeds'],
   'core/usage': [...HOUSE, 'core/billing', 'core/entitlements', 'core/licensing'],
+  'core/webhooks': [...HOUSE, 'core/entitlements'],
+  'core/subscriptions': [
+    ...HOUSE,
+    'core/billing',
+    'core/entitlements',
+    'core/usage',
+    'core/webhooks',
+  ],
+  'core/export': [...HOUSE],
   'core/fleet': [...NOUNS, 'migrations', 'seeds'],
   'core/provisioning': [...NOUNS, 'core/fleet', 'migrations', 'seeds'],
   'core/platform': [...NOUNS, 'core/fleet', 'migrations', 'seeds'],

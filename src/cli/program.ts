@@ -7,16 +7,25 @@ import { apiKeyCreate } from './commands/apikey/create.js'
 import { apiKeyList } from './commands/apikey/list.js'
 import { apiKeyRevoke } from './commands/apikey/revoke.js'
 import { apiKeyRotate } from './commands/apikey/rotate.js'
+import { billingRun } from './commands/billing/run.js'
 import { config } from './commands/config.js'
 import { devDemo } from './commands/dev/demo.js'
 import { devStatus } from './commands/dev/status.js'
 import { devStop } from './commands/dev/stop.js'
 import { doctor } from './commands/doctor.js'
 import { init } from './commands/init.js'
+import { invoiceList } from './commands/invoice/list.js'
+import { invoiceShow } from './commands/invoice/show.js'
 import { keyringRetire } from './commands/keyring/retire.js'
 import { keyringStatusCommand } from './commands/keyring/status.js'
 import { licenseIssue } from './commands/license/issue.js'
 import { licenseList } from './commands/license/list.js'
+import {
+  licenseReinstate,
+  licenseRenew,
+  licenseRevoke,
+  licenseSuspend,
+} from './commands/license/move.js'
 import { licenseShow } from './commands/license/show.js'
 import { licenseWhy } from './commands/license/why.js'
 import { memberAdd } from './commands/member/add.js'
@@ -25,11 +34,16 @@ import { memberRemove } from './commands/member/remove.js'
 import { memberRole } from './commands/member/role.js'
 import { migrationLint } from './commands/migration/lint.js'
 import { migrationMake } from './commands/migration/make.js'
+import { planList } from './commands/plan/list.js'
+import { planShow } from './commands/plan/show.js'
 import { rateLimitReset } from './commands/ratelimit/reset.js'
 import { rateLimitShow } from './commands/ratelimit/show.js'
 import { serve } from './commands/serve.js'
 import { serverAdd } from './commands/server/add.js'
 import { serverList } from './commands/server/list.js'
+import { subscriptionChange } from './commands/subscription/change.js'
+import { subscriptionOverride } from './commands/subscription/override.js'
+import { subscriptionShow } from './commands/subscription/show.js'
 import { tenantHealth } from './commands/tenant/health.js'
 import { tenantList } from './commands/tenant/list.js'
 import { tenantMigrate } from './commands/tenant/migrate.js'
@@ -43,6 +57,7 @@ import { tokenCreate } from './commands/token/create.js'
 import { tokenList } from './commands/token/list.js'
 import { tokenRevoke } from './commands/token/revoke.js'
 import { usageRebuild } from './commands/usage/rebuild.js'
+import { usageSnapshot } from './commands/usage/snapshot.js'
 import { userCreate } from './commands/user/create.js'
 import { userDisable } from './commands/user/disable.js'
 import { userEnable } from './commands/user/enable.js'
@@ -146,6 +161,10 @@ export function createProgram(runtime: Runtime): Command {
         licenseList(runtime),
         licenseShow(runtime),
         licenseWhy(runtime),
+        licenseSuspend(runtime),
+        licenseReinstate(runtime),
+        licenseRenew(runtime),
+        licenseRevoke(runtime),
       ]),
     )
     .addCommand(
@@ -154,7 +173,26 @@ export function createProgram(runtime: Runtime): Command {
         activationRevoke(runtime),
       ]),
     )
-    .addCommand(createGroup('usage', 'what was used', [usageRebuild(runtime)]))
+    .addCommand(
+      createGroup('usage', 'what was used', [usageRebuild(runtime), usageSnapshot(runtime)]),
+    )
+    .addCommand(
+      createGroup('plan', 'what tenants may subscribe to', [planList(runtime), planShow(runtime)]),
+    )
+    .addCommand(
+      createGroup('subscription', 'which plan a tenant has', [
+        subscriptionShow(runtime),
+        subscriptionChange(runtime),
+        subscriptionOverride(runtime),
+      ]),
+    )
+    .addCommand(
+      createGroup('invoice', 'what closed periods cost', [
+        invoiceList(runtime),
+        invoiceShow(runtime),
+      ]),
+    )
+    .addCommand(createGroup('billing', 'closing periods', [billingRun(runtime)]))
     .commandsGroup('Run:')
     .addCommand(serve(runtime))
     .addHelpText(

@@ -251,6 +251,11 @@ export const catalogue = {
     say: (slug: string) =>
       `Tenant "${slug}" is suspended. Its operator opens it again with "validonx tenant reinstate ${slug}".`,
   }),
+  'TENANT.EXPORT_BUSY': entry({
+    status: 503,
+    exit: 75,
+    say: () => 'Too many exports are being made at the moment. Try again shortly.',
+  }),
   'TENANT.DATABASE_MISSING': entry({
     status: 503,
     exit: 70,
@@ -282,6 +287,22 @@ export const catalogue = {
     exit: 65,
     say: (code: string, known: readonly string[]) =>
       `No plan is called "${code}". Known plans: ${known.join(', ')}.`,
+  }),
+  'SUBSCRIPTION.NOT_FOUND': entry({
+    status: 404,
+    exit: 66,
+    say: () => 'This tenant has no running subscription. "validonx tenant health" tells why.',
+  }),
+  'SUBSCRIPTION.LIMITS_EXCEEDED': entry({
+    status: 409,
+    exit: 65,
+    say: (plan: string) =>
+      `More is in use than plan "${plan}" allows. Use less, or accept that no more can be added.`,
+  }),
+  'INVOICE.NOT_FOUND': entry({
+    status: 404,
+    exit: 66,
+    say: (number: string) => `There is no invoice "${number}". The list shows those there are.`,
   }),
   'PRODUCT.NOT_FOUND': entry({
     status: 404,
@@ -352,6 +373,17 @@ export const catalogue = {
     exit: 65,
     say: (code: string, limit: number) =>
       `No more than ${limit} of "${code}" are allowed. Raise the limit, or use less.`,
+  }),
+
+  'WEBHOOK.NOT_FOUND': entry({
+    status: 404,
+    exit: 66,
+    say: () => 'No such webhook endpoint in this tenant. Check its id.',
+  }),
+  'WEBHOOK.INVALID_STATE': entry({
+    status: 409,
+    exit: 65,
+    say: (status: string) => `This webhook endpoint is ${status} already.`,
   }),
 
   'AUTH.INVALID_API_KEY': entry({

@@ -10,14 +10,16 @@ type Row = {
   name: string
   price_cents: number | null
   currency: string
+  is_offered: number
   entitlement_code: string | null
   entitlement_type: EntitlementType | null
   entitlement_value: unknown
+  overage_price_cents: number | null
 }
 
-const SELECT = `select plans.id, plans.code, plans.name, plans.price_cents, plans.currency,
+const SELECT = `select plans.id, plans.code, plans.name, plans.price_cents, plans.currency, plans.is_offered,
     plan_entitlements.code as entitlement_code, plan_entitlements.type as entitlement_type,
-    plan_entitlements.value as entitlement_value
+    plan_entitlements.value as entitlement_value, plan_entitlements.overage_price_cents
   from plans left join plan_entitlements on plan_entitlements.plan_id = plans.id`
 
 /** All plans with what they grant, in the order of their seeds. */
@@ -60,6 +62,7 @@ function toPlans(rows: readonly Row[]): Plan[] {
               code: row.entitlement_code,
               type: row.entitlement_type,
               value: toValue(row.entitlement_value),
+              overagePriceCents: row.overage_price_cents ?? undefined,
             },
           ],
     )
@@ -70,6 +73,7 @@ function toPlans(rows: readonly Row[]): Plan[] {
         name: first.name,
         priceCents: first.price_cents ?? undefined,
         currency: first.currency,
+        isOffered: first.is_offered === 1,
         entitlements,
       },
     ]

@@ -6,6 +6,8 @@ export type PlanEntitlement = {
   readonly code: string
   readonly type: EntitlementType
   readonly value: EntitlementValue
+  /** What a unit costs beyond the value, in cents; undefined costs nothing. */
+  readonly overagePriceCents?: number | undefined
 }
 
 export type Plan = {
@@ -15,6 +17,8 @@ export type Plan = {
   /** Undefined where the price is agreed on by hand. */
   readonly priceCents: number | undefined
   readonly currency: string
+  /** Whether tenants may change to it by themselves. */
+  readonly isOffered: boolean
   readonly entitlements: readonly PlanEntitlement[]
 }
 

@@ -1,20 +1,53 @@
 import type { PlatformDb } from '../db/connect.js'
+import { affectedBy, rowsOf } from '../db/statements.js'
 import { isFailure } from '../driver-failure.js'
+
+export const SUBSCRIPTION_STATUSES = ['active', 'trialing', 'past_due', 'cancelled'] as const
+export type SubscriptionStatus = (typeof SUBSCRIPTION_STATUSES)[number]
 
 export type Subscription = {
   readonly id: string
   readonly tenantId: string
   readonly planId: string
-  readonly status: 'active' | 'trialing' | 'past_due' | 'cancelled'
+  readonly status: SubscriptionStatus
   readonly periodStart: Date
   readonly periodEnd: Date
+  readonly trialEndsAt?: Date | undefined
   readonly createdAt: Date
+  readonly updatedAt: Date
 }
+
+type Row = {
+  id: string
+  tenant_id: string
+  plan_id: string
+  status: SubscriptionStatus
+  current_period_start: Date
+  current_period_end: Date
+  trial_ends_at: Date | null
+  created_at: Date
+  updated_at: Date
+}
+
+const COLUMNS =
+  'id, tenant_id, plan_id, status, current_period_start, current_period_end, trial_ends_at, created_at, updated_at'
+
+const toSubscription = (row: Row): Subscription => ({
+  id: row.id,
+  tenantId: row.tenant_id,
+  planId: row.plan_id,
+  status: row.status,
+  periodStart: row.current_period_start,
+  periodEnd: row.current_period_end,
+  trialEndsAt: row.trial_ends_at ?? undefined,
+  createdAt: row.created_at,
+  updatedAt: row.updated_at,
+})
 
 /** Begins a subscription. Answers false where the tenant has a running one: the unique index decides. */
 export async function insertCurrentSubscription(
   db: PlatformDb,
-  subscription: Subscription,
+  subscription: Omit<Subscription, 'updatedAt'>,
 ): Promise<boolean> {
   try {
     await db('subscriptions').insert({
@@ -25,6 +58,7 @@ export async function insertCurrentSubscription(
       current_for: subscription.tenantId,
       current_period_start: subscription.periodStart,
       current_period_end: subscription.periodEnd,
+      trial_ends_at: subscription.trialEndsAt ?? null,
       created_at: subscription.createdAt,
       updated_at: subscription.createdAt,
     })
@@ -35,6 +69,49 @@ export async function insertCurrentSubscription(
   }
 }
 
-export async function hasCurrentSubscription(db: PlatformDb, tenantId: string): Promise<boolean> {
-  return (await db('subscriptions').first('id').where({ current_for: tenantId })) !== undefined
+export const hasCurrentSubscription = async (db: PlatformDb, tenantId: string): Promise<boolean> =>
+  (await findCurrentSubscription(db, tenantId)) !== undefined
+
+/** @param lock holds it until the transaction ends */
+export async function findCurrentSubscription(
+  db: PlatformDb,
+  tenantId: string,
+  { lock = false }: { readonly lock?: boolean } = {},
+): Promise<Subscription | undefined> {
+  const [row] = await rowsOf<Row>(
+    db,
+    `select ${COLUMNS} from subscriptions where current_for = ?${lock ? ' for update' : ''}`,
+    [tenantId],
+  )
+  return row && toSubscription(row)
 }
+
+/** Those whose period, or whose trial, has ended by an instant; a page at a time, by id. */
+export async function listDueSubscriptions(
+  db: PlatformDb,
+  asOf: Date,
+  { afterId, limit }: { readonly afterId: string; readonly limit: number },
+): Promise<Subscription[]> {
+  const rows = await rowsOf<Row>(
+    db,
+    `select ${COLUMNS} from subscriptions where current_for is not null and status <> 'cancelled' and id > ?
+      and (current_period_end <= ? or (status = 'trialing' and trial_ends_at <= ?)) order by id limit ?`,
+    [afterId, asOf, asOf, limit],
+  )
+  return rows.map(toSubscription)
+}
+
+export const setSubscription = (db: PlatformDb, subscription: Subscription) =>
+  affectedBy(
+    db,
+    'update subscriptions set plan_id = ?, status = ?, current_period_start = ?, current_period_end = ?, trial_ends_at = ?, updated_at = ? where id = ?',
+    [
+      subscription.planId,
+      subscription.status,
+      subscription.periodStart,
+      subscription.periodEnd,
+      subscription.trialEndsAt ?? null,
+      subscription.updatedAt,
+      subscription.id,
+    ],
+  )

@@ -21,3 +21,12 @@ export async function inLentTransaction<T>(
     throw error
   }
 }
+
+/** A reading transaction that sees one instant: of several statements none sees what was written in between. */
+export async function inSnapshot<T>(connection: Connection, work: () => Promise<T>): Promise<T> {
+  await runOn(connection, 'set transaction isolation level repeatable read')
+  await runOn(connection, 'start transaction with consistent snapshot, read only')
+  const result = await work()
+  await runOn(connection, 'commit')
+  return result
+}

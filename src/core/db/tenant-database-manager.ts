@@ -73,7 +73,11 @@ export class TenantDatabaseManager {
   async lend<T>(
     tenant: TenantPlace,
     work: (connection: Connection) => Promise<T>,
-    { signal, forReading = false }: { signal?: AbortSignal; forReading?: boolean } = {},
+    {
+      signal,
+      forReading = false,
+      longestMs = this.#options.workTimeoutMs,
+    }: { signal?: AbortSignal; forReading?: boolean; longestMs?: number } = {},
   ): Promise<T> {
     signal?.throwIfAborted()
     const budget = this.#ready.get(tenant.serverId) ?? (await this.#budget(tenant.serverId))
@@ -85,7 +89,7 @@ export class TenantDatabaseManager {
     }
     let clean = false
     const cut = () => cutConnection(lent.connection)
-    const timer = setTimeout(cut, this.#options.workTimeoutMs)
+    const timer = setTimeout(cut, longestMs)
     signal?.addEventListener('abort', cut, { once: true })
     try {
       if (!lent.slot.isSetUp) await budget.setUp(lent, forReading)

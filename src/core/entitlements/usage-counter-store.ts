@@ -1,6 +1,6 @@
 import { monthOf, type PlanEntitlement } from '../billing/plan.js'
 import type { TenantDb } from '../db/connect.js'
-import { affectedBy, type Executor, rowsOf } from '../db/statements.js'
+import { affectedBy, type Executor, insertRows, rowsOf } from '../db/statements.js'
 import { AppError } from '../errors.js'
 import { newId } from '../ids.js'
 import { fromJsonColumn } from '../parse.js'
@@ -24,17 +24,16 @@ export const countedCodes = (granted: readonly PlanEntitlement[]): string[] =>
 
 /** Sets up the counters that are missing, at zero. Answers their codes. */
 export async function insertMissingCounters(
-  db: TenantDb,
+  db: Executor<TenantDb>,
   codes: readonly string[],
   now: Date,
 ): Promise<string[]> {
-  const present = new Set<string>(
-    await db('usage_counters').where({ subject: WHOLE_TENANT }).pluck('code'),
-  )
+  const present = new Set(await listCounterCodes(db))
   const missing = codes.filter((code) => !present.has(code))
-  if (missing.length === 0) return []
   const month = monthOf(now)
-  await db('usage_counters').insert(
+  await insertRows(
+    db,
+    'usage_counters',
     missing.map((code) => ({
       id: newId(),
       code,
@@ -81,8 +80,32 @@ export async function takeFromLimit(
   throw new AppError('ENTITLEMENTS.LIMIT_EXCEEDED', code, limit).with({ code, current, limit })
 }
 
-export const listCounterCodes = (db: TenantDb): Promise<string[]> =>
-  db('usage_counters').where({ subject: WHOLE_TENANT }).pluck('code')
+export async function listCounterCodes(db: Executor<TenantDb>): Promise<string[]> {
+  const rows = await rowsOf<{ code: string }>(
+    db,
+    'select code from usage_counters where subject = ?',
+    [WHOLE_TENANT],
+  )
+  return rows.map(({ code }) => code)
+}
+
+/** How much exists of what the tenant counts, locked until the transaction ends. */
+export async function lockTotals(db: Executor<TenantDb>): Promise<Map<string, number>> {
+  const rows = await rowsOf<{ code: string; value: number | string }>(
+    db,
+    'select code, value from usage_counters where subject = ? and period_start = ? for update',
+    [WHOLE_TENANT, ALWAYS],
+  )
+  return new Map(rows.map(({ code, value }) => [code, Number(value)]))
+}
+
+/** For what is counted elsewhere: the counter follows. */
+export const setTotal = (db: Executor<TenantDb>, code: string, value: number, now: Date) =>
+  affectedBy(
+    db,
+    'update usage_counters set value = ?, updated_at = ? where code = ? and subject = ? and period_start = ?',
+    [value, now, code, WHOLE_TENANT, ALWAYS],
+  )
 
 /** Counts what has gone; never below zero. */
 export async function giveBackToLimit(

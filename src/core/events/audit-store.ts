@@ -1,6 +1,8 @@
 import type { PlatformDb } from '../db/connect.js'
+import { type Bindable, rowsOf } from '../db/statements.js'
 import { isFailure } from '../driver-failure.js'
 import { newId } from '../ids.js'
+import { fromJsonColumn } from '../parse.js'
 import { type By, type Change, EVENT_SCHEMA_VERSION, type Event } from './event.js'
 
 /** Writes an event of the platform, unsealed. Answers false where an event with that id stands already. */
@@ -45,4 +47,86 @@ export const recordAudit = (
 
 export async function hasAudit(db: PlatformDb, eventId: string): Promise<boolean> {
   return (await db('audit_logs').first('event_id').where({ event_id: eventId })) !== undefined
+}
+
+/** A row of the trail, as it is shown. */
+export type AuditRow = {
+  readonly id: string
+  readonly eventId: string
+  readonly sequence: number | undefined
+  readonly occurredAt: Date
+  readonly actorType: string
+  readonly actorId: string
+  readonly actorName: string
+  readonly action: string
+  readonly objectType: string
+  readonly objectId: string
+  readonly outcome: string
+  readonly requestId: string | undefined
+  readonly changes: unknown
+}
+
+type Row = {
+  id: number | string
+  event_id: string
+  sequence: number | string | null
+  occurred_at: Date
+  actor_type: string
+  actor_id: string
+  actor_name: string
+  action: string
+  object_type: string
+  object_id: string
+  outcome: string
+  request_id: string | null
+  changes: unknown
+}
+
+export type AuditFilter = {
+  readonly tenantId: string
+  /** An action, or the beginning of some: `license.*`. */
+  readonly action?: string | undefined
+  readonly actorId?: string | undefined
+  readonly objectType?: string | undefined
+  readonly objectId?: string | undefined
+  readonly since?: Date | undefined
+  readonly until?: Date | undefined
+  readonly beforeId?: string | undefined
+  readonly limit: number
+}
+
+/** A tenant's part of the trail, newest first. */
+export async function listAudit(db: PlatformDb, filter: AuditFilter): Promise<AuditRow[]> {
+  const conditions: [string, Bindable][] = [['tenant_id = ?', filter.tenantId]]
+  const { action } = filter
+  if (action?.endsWith('*'))
+    conditions.push(['action like ?', `${action.slice(0, -1).replaceAll(/[\\%_]/g, '\\$&')}%`])
+  else if (action !== undefined) conditions.push(['action = ?', action])
+  if (filter.actorId !== undefined) conditions.push(['actor_id = ?', filter.actorId])
+  if (filter.objectType !== undefined) conditions.push(['object_type = ?', filter.objectType])
+  if (filter.objectId !== undefined) conditions.push(['object_id = ?', filter.objectId])
+  if (filter.since !== undefined) conditions.push(['occurred_at >= ?', filter.since])
+  if (filter.until !== undefined) conditions.push(['occurred_at < ?', filter.until])
+  if (filter.beforeId !== undefined) conditions.push(['id < ?', filter.beforeId])
+  const rows = await rowsOf<Row>(
+    db,
+    `select id, event_id, sequence, occurred_at, actor_type, actor_id, actor_name, action, object_type, object_id, outcome, request_id, changes
+      from audit_logs where ${conditions.map(([condition]) => condition).join(' and ')} order by id desc limit ?`,
+    [...conditions.map(([, value]) => value), filter.limit],
+  )
+  return rows.map((row) => ({
+    id: String(row.id),
+    eventId: row.event_id,
+    sequence: row.sequence === null ? undefined : Number(row.sequence),
+    occurredAt: row.occurred_at,
+    actorType: row.actor_type,
+    actorId: row.actor_id,
+    actorName: row.actor_name,
+    action: row.action,
+    objectType: row.object_type,
+    objectId: row.object_id,
+    outcome: row.outcome,
+    requestId: row.request_id ?? undefined,
+    changes: row.changes === null ? null : fromJsonColumn<unknown>(row.changes),
+  }))
 }

@@ -3,7 +3,7 @@ import type { Actor } from '../actor.js'
 import type { Clock } from '../clock.js'
 import type { Context } from '../context.js'
 import type { TenantDb } from '../db/connect.js'
-import { inLentTransaction } from '../db/lent-transaction.js'
+import { inLentTransaction, inSnapshot } from '../db/lent-transaction.js'
 import type { TenantDatabaseManager, TenantPlace } from '../db/tenant-database-manager.js'
 import { startingOver } from '../db/transaction.js'
 import { AppError } from '../errors.js'
@@ -54,6 +54,15 @@ export class TenantScope {
   /** Lends a connection for statements that stand each for itself. */
   lend<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
     return this.#databases.lend(this.tenant, work)
+  }
+
+  /** Lends a connection that sees the database as it is now, whatever is written meanwhile. Reads only. */
+  snapshot<T>(longestMs: number, work: (connection: Connection) => Promise<T>): Promise<T> {
+    return this.#databases.lend(
+      this.tenant,
+      (connection) => inSnapshot(connection, () => work(connection)),
+      { longestMs },
+    )
   }
 
   /** Rows of one reading statement, without the query builder's cost: for hot paths. Never a write. */

@@ -128,6 +128,16 @@ export async function setTenantStatus(
   return moved === 1
 }
 
+export const setTenantPlan = (db: PlatformDb, tenantId: string, planId: string, at: Date) =>
+  db('tenants').where({ id: tenantId }).update({ plan_id: planId, updated_at: at })
+
+export async function findTenantById(db: PlatformDb, id: string): Promise<Tenant | undefined> {
+  const row = await db<Row>('tenants')
+    .first(...COLUMNS)
+    .where({ id })
+  return row && toTenant(row)
+}
+
 /** Whether tenants are open, and a text that changes when they move or get other credentials. */
 export async function listPlaces(
   db: PlatformDb,

@@ -1,5 +1,5 @@
 import type { TenantDb } from '../db/connect.js'
-import { type Bindable, type Executor, rowsOf } from '../db/statements.js'
+import { affectedBy, type Bindable, type Executor, rowsOf } from '../db/statements.js'
 import { fromJsonColumn } from '../parse.js'
 
 /** How much of something was used, or exists, in a period. */
@@ -139,4 +139,67 @@ export async function listUsageEvents(
     metadata: fromJsonColumn<Record<string, unknown>>(row.metadata),
     recordedAt: row.recorded_at,
   }))
+}
+
+/** What the month's counters say, and those of what exists whatever the month; by id. */
+export async function listPeriodTotals(
+  db: Executor<TenantDb>,
+  {
+    month,
+    afterId,
+    limit,
+  }: { readonly month: Date; readonly afterId: string; readonly limit: number },
+): Promise<UsageTotal[]> {
+  const rows = await rowsOf<TotalRow & { entitlements: unknown }>(
+    db,
+    `select counters.id, counters.code, counters.subject, counters.value, counters.period_start, counters.period_end, licenses.entitlements
+      from usage_counters counters left join licenses on licenses.id = counters.subject
+      where counters.code <> 'api_calls.monthly' and counters.id > ?
+        and (counters.period_start = ? or counters.period_end is null) order by counters.id limit ?`,
+    [afterId, month, limit],
+  )
+  return rows.map((row) => {
+    const granted = row.entitlements
+      ? fromJsonColumn<Readonly<Record<string, unknown>>>(row.entitlements)
+      : {}
+    const own = Object.hasOwn(granted, row.code) ? granted[row.code] : undefined
+    return { ...toTotal(row), limit: typeof own === 'number' ? own : undefined }
+  })
+}
+
+/** Adds those that are missing; the unique index decides. Answers how many. */
+export async function insertMissingSnapshots(
+  db: Executor<TenantDb>,
+  totals: readonly (UsageTotal & { readonly periodStart: Date; readonly periodEnd: Date })[],
+  at: Date,
+): Promise<number> {
+  const places = totals.map(() => '(?, ?, ?, ?, ?, ?, ?, ?)').join(', ')
+  // of a row that stands MySQL and MariaDB count nothing
+  return affectedBy(
+    db,
+    `insert ignore into usage_snapshots (id, code, subject, period_start, period_end, value, limit_value, created_at) values ${places}`,
+    totals.flatMap((total) => [
+      total.id,
+      total.code,
+      total.subject,
+      total.periodStart,
+      total.periodEnd,
+      total.value,
+      total.limit === undefined ? null : Math.max(0, Math.floor(total.limit)),
+      at,
+    ]),
+  )
+}
+
+/** What licenses used in a period, by code. */
+export async function sumSnapshots(
+  db: Executor<TenantDb>,
+  periodStart: Date,
+): Promise<Map<string, number>> {
+  const rows = await rowsOf<{ code: string; used: number | string }>(
+    db,
+    "select code, sum(value) as used from usage_snapshots where period_start = ? and subject <> 'tenant' group by code order by code",
+    [periodStart],
+  )
+  return new Map(rows.map(({ code, used }) => [code, Number(used)]))
 }

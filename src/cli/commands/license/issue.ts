@@ -1,8 +1,8 @@
-import { AppError } from '../../../core/errors.js'
 import { issueLicense } from '../../../core/licensing/issue-licenses.js'
 import { ensureProduct } from '../../../core/products/create-product.js'
 import { enterTenant } from '../../../core/tenants/scope.js'
 import { collect, createCommand } from '../../command.js'
+import { readEntitlement } from '../../entitlement-argument.js'
 import { type Runtime, withContext } from '../../runtime.js'
 import { formatFields } from '../../terminal.js'
 import { licenseFields, licenseJson } from './shown.js'
@@ -77,19 +77,4 @@ function toInput(options: Options): Record<string, unknown> {
     customer_email: options.customerEmail,
   }
   return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined))
-}
-
-/** `features.export=true`, `activations.max=5`, `edition=gold`: what looks like a number or a boolean is one. */
-function readEntitlement(text: string): [string, boolean | number | string] {
-  const split = text.indexOf('=')
-  if (split < 1)
-    throw new AppError('USAGE.INVALID', `"${text}" is no entitlement. Write it as code=value.`)
-  const value = text.slice(split + 1)
-  const read =
-    value === 'true' || value === 'false'
-      ? value === 'true'
-      : /^-?\d+(\.\d+)?$/.test(value)
-        ? Number(value)
-        : value
-  return [text.slice(0, split), read]
 }

@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto'
 import { insertAudit } from '../../events/audit-store.js'
+import { newId } from '../../ids.js'
+import { mintWebhookSecret } from '../../webhooks/webhook-endpoint.js'
 import {
   hasWebhookPlaceholder,
   insertWebhookPlaceholder,
-} from '../../events/webhook-endpoint-store.js'
-import { newId } from '../../ids.js'
+} from '../../webhooks/webhook-endpoint-store.js'
 import { onPlatform } from '../on-platform.js'
 import type { Stage } from '../stage.js'
 
@@ -18,7 +18,7 @@ export const createWebhookPlaceholder: Stage = {
   run: (job) =>
     onPlatform(job, async (transaction, at) => {
       const id = newId()
-      const secret = `whsec_${randomBytes(32).toString('base64')}`
+      const secret = mintWebhookSecret()
       const secretEncrypted = job.ctx.keyring.encrypt(secret, id)
       if (
         !(await insertWebhookPlaceholder(transaction, {

@@ -1,0 +1,52 @@
+import { listEntitlements } from '../entitlements/entitlement-store.js'
+import { newId } from '../ids.js'
+import type { TenantScope } from '../tenants/scope.js'
+import {
+  insertMissingSnapshots,
+  listPeriodTotals,
+  sumSnapshots,
+  type UsageTotal,
+} from '../usage/usage-store.js'
+
+const AT_A_TIME = 2_000
+
+export type Period = { readonly start: Date; readonly end: Date }
+
+/**
+ * Writes down what was used in a period that has ended, and what exists at its end: for each license and for
+ * the tenant. What is written down already stays as it is. Answers how many were added.
+ */
+export async function takeSnapshots(scope: TenantScope, { start, end }: Period): Promise<number> {
+  const at = scope.now()
+  const granted = new Map((await listEntitlements(scope.db)).map((each) => [each.code, each.value]))
+  let added = 0
+  let afterId = ''
+  for (;;) {
+    const totals = await listPeriodTotals(scope.db, { month: start, afterId, limit: AT_A_TIME })
+    const last = totals.at(-1)
+    if (!last) return added
+    afterId = last.id
+    added += await scope.transaction((transaction) =>
+      insertMissingSnapshots(
+        transaction,
+        totals.map((total) => ({
+          ...total,
+          id: newId(),
+          limit: total.subject === 'tenant' ? limitOf(granted, total) : total.limit,
+          periodStart: start,
+          periodEnd: end,
+        })),
+        at,
+      ),
+    )
+  }
+}
+
+/** What all licenses together used in a period that has been written down, by code. */
+export const usageOf = (scope: TenantScope, { start }: Period): Promise<Map<string, number>> =>
+  sumSnapshots(scope.db, start)
+
+function limitOf(granted: ReadonlyMap<string, unknown>, { code }: UsageTotal): number | undefined {
+  const value = granted.get(code)
+  return typeof value === 'number' ? value : undefined
+}

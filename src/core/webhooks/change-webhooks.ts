@@ -1,0 +1,284 @@
+import { addMilliseconds } from '../clock.js'
+import type { Context } from '../context.js'
+import type { PlatformDb } from '../db/connect.js'
+import type { IdempotentResult } from '../db/idempotency.js'
+import { rowsOf } from '../db/statements.js'
+import { findEntitlementValue } from '../entitlements/entitlement-store.js'
+import { setTotal } from '../entitlements/usage-counter-store.js'
+import { AppError } from '../errors.js'
+import { recordAudit } from '../events/audit-store.js'
+import { newId } from '../ids.js'
+import { DEFAULT_PAGE, type Page, placeOfCursor, toPage } from '../page.js'
+import { parse } from '../parse.js'
+import { assertMatch, etagOf, type Preconditions } from '../preconditions.js'
+import { inPlatformChange } from '../tenants/platform-change.js'
+import type { TenantScope } from '../tenants/scope.js'
+import {
+  assertWebhookMove,
+  CreateWebhookInput,
+  ListWebhooksQuery,
+  mintWebhookSecret,
+  RotateSecretInput,
+  UpdateWebhookInput,
+  WEBHOOK_MOVES,
+  type WebhookEndpoint,
+  type WebhookMove,
+} from './webhook-endpoint.js'
+import {
+  countWebhookEndpoints,
+  deleteWebhookEndpoint,
+  findFreePlaceholder,
+  findWebhookEndpoint,
+  insertWebhookEndpoint,
+  listWebhookEndpoints,
+  setWebhookEndpoint,
+  setWebhookSecret,
+} from './webhook-endpoint-store.js'
+
+/** The entitlement that says how many endpoints a tenant may have. */
+const LIMIT = 'webhook_endpoints.max'
+
+/** An endpoint and, this one time, its signing secret: it is stored sealed. */
+export type WebhookWithSecret = { readonly endpoint: WebhookEndpoint; readonly secret: string }
+
+/** Newest first, a page at a time. */
+export async function pageWebhooks(
+  ctx: Context,
+  tenantId: string,
+  query: unknown,
+): Promise<Page<WebhookEndpoint>> {
+  const { cursor, limit = DEFAULT_PAGE } = parse(ListWebhooksQuery, query)
+  const [beforeId] = placeOfCursor(cursor, '-id', 1) ?? []
+  const found = await listWebhookEndpoints(ctx.platform, tenantId, {
+    beforeId: beforeId ?? undefined,
+    limit: limit + 1,
+  })
+  return toPage(found, limit, '-id', ({ id }) => [id])
+}
+
+/** @throws WEBHOOK.NOT_FOUND */
+export async function getWebhook(
+  ctx: Context,
+  tenantId: string,
+  id: string,
+): Promise<WebhookEndpoint> {
+  const endpoint = await findWebhookEndpoint(ctx.platform, tenantId, id)
+  if (!endpoint) throw new AppError('WEBHOOK.NOT_FOUND')
+  return endpoint
+}
+
+/**
+ * Sets up an endpoint, within the limit of the plan, which holds exactly however many ask at once. The first
+ * one takes the place that provisioning kept.
+ *
+ * @throws ENTITLEMENTS.LIMIT_EXCEEDED with `details`: current and limit
+ */
+export async function createWebhook(
+  ctx: Context,
+  scope: TenantScope,
+  input: unknown,
+  { idempotencyKey }: Preconditions = {},
+): Promise<IdempotentResult<WebhookWithSecret>> {
+  const wish = parse(CreateWebhookInput, input)
+  const tenantId = scope.tenant.id
+  const granted = await findEntitlementValue(scope.db, LIMIT)
+  const request = { operation: 'webhooks.create', key: idempotencyKey, request: wish }
+  const made = await inPlatformChange(ctx, tenantId, request, async (transaction) => {
+    const current = await lockCount(transaction, tenantId)
+    const limit = granted === null ? undefined : typeof granted === 'number' ? granted : 0
+    if (limit !== undefined && current >= limit) {
+      throw new AppError('ENTITLEMENTS.LIMIT_EXCEEDED', LIMIT, limit).with({
+        code: LIMIT,
+        current,
+        limit,
+      })
+    }
+    const at = ctx.now()
+    const placeholder = await findFreePlaceholder(transaction, tenantId)
+    const secret = mintWebhookSecret()
+    const endpoint: WebhookEndpoint = {
+      id: placeholder ?? newId(),
+      tenantId,
+      url: wish.url,
+      description: wish.description,
+      status: 'enabled',
+      events: wish.events,
+      previousSecretExpiresAt: undefined,
+      disabledReason: undefined,
+      revision: 1,
+      createdAt: at,
+      updatedAt: at,
+    }
+    const sealed = ctx.keyring.encrypt(secret, endpoint.id)
+    if (placeholder) {
+      await setWebhookEndpoint(transaction, endpoint)
+      await setWebhookSecret(transaction, endpoint.id, sealed, undefined)
+    } else await insertWebhookEndpoint(transaction, endpoint, sealed)
+    await recordAudit(transaction, ctx, tenantId, {
+      at,
+      action: 'webhook_endpoint.created',
+      objectType: 'webhook_endpoint',
+      objectId: endpoint.id,
+      changes: { after: shown(endpoint) },
+    })
+    return { endpoint, secret }
+  })
+  await follow(ctx, scope)
+  return made
+}
+
+/** Changes what is named and leaves the rest. @throws WEBHOOK.NOT_FOUND, REQUEST.PRECONDITION_FAILED */
+export async function updateWebhook(
+  ctx: Context,
+  tenantId: string,
+  id: string,
+  input: unknown,
+  preconditions: Preconditions = {},
+): Promise<IdempotentResult<WebhookEndpoint>> {
+  const patch = parse(UpdateWebhookInput, input)
+  return change(ctx, tenantId, id, 'updated', patch, preconditions, (endpoint) => ({
+    url: patch.url ?? endpoint.url,
+    events: patch.events ?? endpoint.events,
+    description:
+      patch.description === undefined ? endpoint.description : (patch.description ?? undefined),
+  }))
+}
+
+/** @throws WEBHOOK.NOT_FOUND, WEBHOOK.INVALID_STATE, REQUEST.PRECONDITION_FAILED */
+export const moveWebhook = (
+  ctx: Context,
+  tenantId: string,
+  id: string,
+  move: WebhookMove,
+  preconditions: Preconditions = {},
+): Promise<IdempotentResult<WebhookEndpoint>> =>
+  change(ctx, tenantId, id, `${move}d`, {}, preconditions, ({ status }) => {
+    assertWebhookMove(move, status)
+    return { status: WEBHOOK_MOVES[move].to, disabledReason: undefined }
+  })
+
+/**
+ * Another signing secret. For the grace time the old one signs too, so that a receiver can change over without
+ * losing an event.
+ *
+ * @throws WEBHOOK.NOT_FOUND, REQUEST.PRECONDITION_FAILED
+ */
+export async function rotateWebhookSecret(
+  ctx: Context,
+  tenantId: string,
+  id: string,
+  input: unknown = {},
+  preconditions: Preconditions = {},
+): Promise<IdempotentResult<WebhookWithSecret>> {
+  const { grace_seconds } = parse(RotateSecretInput, input)
+  const secret = mintWebhookSecret()
+  const { result, replayed } = await change(
+    ctx,
+    tenantId,
+    id,
+    'secret_rotated',
+    { grace_seconds },
+    preconditions,
+    async (_endpoint, transaction, at) => {
+      const until = grace_seconds === 0 ? undefined : addMilliseconds(at, grace_seconds * 1000)
+      await setWebhookSecret(transaction, id, ctx.keyring.encrypt(secret, id), until)
+      return { previousSecretExpiresAt: until, secret }
+    },
+  )
+  // of a repeat, the secret that the first one made
+  const { secret: made = secret, ...endpoint } = result as WebhookEndpoint & { secret?: string }
+  return { result: { endpoint, secret: made }, replayed }
+}
+
+/** Takes an endpoint away, with what was still to be delivered. @throws WEBHOOK.NOT_FOUND, REQUEST.PRECONDITION_FAILED */
+export async function deleteWebhook(
+  ctx: Context,
+  scope: TenantScope,
+  id: string,
+  { ifMatch }: Preconditions = {},
+): Promise<void> {
+  const tenantId = scope.tenant.id
+  const request = { operation: 'webhooks.delete', key: undefined, request: { id } }
+  await inPlatformChange(ctx, tenantId, request, async (transaction) => {
+    await lockCount(transaction, tenantId)
+    const endpoint = await findWebhookEndpoint(transaction, tenantId, id, { lock: true })
+    if (!endpoint) throw new AppError('WEBHOOK.NOT_FOUND')
+    assertMatch(ifMatch, etagOf(endpoint.revision))
+    const at = ctx.now()
+    await deleteWebhookEndpoint(transaction, id, ctx.keyring.encrypt(mintWebhookSecret(), id), at)
+    await recordAudit(transaction, ctx, tenantId, {
+      at,
+      action: 'webhook_endpoint.deleted',
+      objectType: 'webhook_endpoint',
+      objectId: id,
+      changes: { before: shown(endpoint) },
+    })
+  })
+  await follow(ctx, scope)
+}
+
+type Changes = Partial<WebhookEndpoint> & { readonly secret?: string }
+
+async function change(
+  ctx: Context,
+  tenantId: string,
+  id: string,
+  what: string,
+  request: unknown,
+  { idempotencyKey, ifMatch }: Preconditions,
+  decide: (
+    endpoint: WebhookEndpoint,
+    transaction: PlatformDb,
+    at: Date,
+  ) => Changes | Promise<Changes>,
+): Promise<IdempotentResult<WebhookEndpoint>> {
+  return inPlatformChange(
+    ctx,
+    tenantId,
+    { operation: `webhooks.${what}`, key: idempotencyKey, request: { id, request } },
+    async (transaction) => {
+      const endpoint = await findWebhookEndpoint(transaction, tenantId, id, { lock: true })
+      if (!endpoint) throw new AppError('WEBHOOK.NOT_FOUND')
+      assertMatch(ifMatch, etagOf(endpoint.revision))
+      const at = ctx.now()
+      const changed = {
+        ...endpoint,
+        ...(await decide(endpoint, transaction, at)),
+        revision: endpoint.revision + 1,
+        updatedAt: at,
+      }
+      await setWebhookEndpoint(transaction, changed)
+      await recordAudit(transaction, ctx, tenantId, {
+        at,
+        action: `webhook_endpoint.${what}`,
+        objectType: 'webhook_endpoint',
+        objectId: id,
+        changes: { before: shown(endpoint), after: shown(changed) },
+      })
+      return changed
+    },
+  )
+}
+
+/** How many there are; until the transaction ends nobody adds or takes one away. */
+async function lockCount(transaction: PlatformDb, tenantId: string): Promise<number> {
+  await rowsOf(transaction, 'select id from tenants where id = ? for update', [tenantId])
+  return countWebhookEndpoints(transaction, tenantId)
+}
+
+/** The tenant's own counter says the same; where it cannot be written, the next change does it. */
+async function follow(ctx: Context, scope: TenantScope): Promise<void> {
+  try {
+    const count = await countWebhookEndpoints(ctx.platform, scope.tenant.id)
+    await setTotal(scope.db, LIMIT, count, scope.now())
+  } catch (error) {
+    ctx.log.warn('the counter of webhook endpoints could not be written', { error })
+  }
+}
+
+const shown = ({ url, status, events, description }: WebhookEndpoint) => ({
+  url,
+  status,
+  events,
+  description: description ?? null,
+})
