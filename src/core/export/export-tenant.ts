@@ -100,7 +100,7 @@ async function write(ctx: Context, scope: TenantScope, archive: Archive, at: Dat
       for (const table of PLATFORM_TABLES)
         await writeTable(archive, transaction, table, [scope.tenant.id])
     },
-    { isolationLevel: 'repeatable read', readOnly: true },
+    { isolationLevel: 'repeatable read' },
   )
   const { id, slug } = scope.tenant
   const manifest = { format: 1, tenant: { id, slug }, exported_at: at, files: [...archive.files] }

@@ -42,7 +42,7 @@ const MAX_BIGINT = 18_446_744_073_709_551_615n
  * Undefined where it can be no token; a non-digit id is refused, as is what PHP calls empty.
  */
 export function readBearer(header: string): PresentedToken | undefined {
-  const text = /^Bearer +(\S+)$/i.exec(header)?.[1]
+  const text = /^Bearer (\S+)$/i.exec(header)?.[1]
   if (text === undefined) return undefined
   const split = text.indexOf('|')
   if (split < 0) return text === '0' ? undefined : { secret: text }
@@ -56,12 +56,18 @@ export function readBearer(header: string): PresentedToken | undefined {
 export const hasAbility = (abilities: readonly string[], wanted: TokenAbility): boolean =>
   abilities.includes('*') || abilities.includes(wanted)
 
-/** The column is JSON that Laravel writes: a list, or nothing at all, which grants nothing. */
+/**
+ * The column is JSON that Laravel writes: a list, or nothing at all, which grants nothing. Where it holds what is
+ * no name, Laravel fails over anything but `*`.
+ */
 export function readAbilities(column: unknown): readonly string[] {
   try {
     const value: unknown = typeof column === 'string' ? JSON.parse(column) : column
     if (typeof value !== 'object' || value === null) return []
-    return Object.values(value).filter((each): each is string => typeof each === 'string')
+    const abilities: readonly unknown[] = Object.values(value)
+    const names = abilities.filter((each): each is string => typeof each === 'string')
+    const areNames = abilities.every((each) => typeof each === 'string' || typeof each === 'number')
+    return areNames || names.includes('*') ? names : []
   } catch {
     return []
   }

@@ -1,0 +1,288 @@
+import { createHash } from 'node:crypto'
+import { unpackTar } from 'modern-tar'
+import { describe, expect } from 'vitest'
+import { test as house, provision } from '../support/house.js'
+import { asking, makeMember, objectOf } from '../support/member.js'
+import { fromElsewhere } from '../support/shop.js'
+
+const test = house
+  .extend('owner', async ({ ctx, tenant }) => makeMember(ctx, tenant.slug, 'owner'))
+  .extend('ask', async ({ app, owner }) => asking(app, owner.token))
+
+describe('the subscription', () => {
+  test('says beforehand what another plan would change, and then changes just that', async ({
+    ask,
+    scope,
+  }) => {
+    const planned = await ask('PATCH', '/subscription?dry_run=true', { plan: 'pro' })
+    const before = await ask('GET', '/entitlements')
+    const changed = await ask('PATCH', '/subscription', { plan: 'pro' })
+    const after = await ask('GET', '/entitlements')
+    const again = await ask('PATCH', '/subscription', { plan: 'pro' })
+    const unknown = await ask('PATCH', '/subscription', { plan: 'gold' })
+
+    const limitOf = ({ data }: typeof after, code: string) =>
+      data.items?.find((each) => each.code === code)?.value
+    expect(planned.data).toMatchObject({ dry_run: true, from: 'starter', to: 'pro', exceeded: [] })
+    expect(planned.data.entitlements).toEqual(changed.data.entitlements)
+    expect([limitOf(before, 'products.max'), limitOf(after, 'products.max')]).toEqual([1, 5])
+    expect(limitOf(after, 'licenses.max')).toBeNull()
+    expect(objectOf(changed, 'subscription')).toMatchObject({ plan: { code: 'pro' } })
+    expect(again.data.entitlements).toEqual([])
+    expect([unknown.status, unknown.error.code]).toEqual([404, 'PLAN.NOT_FOUND'])
+    const events = await scope.db('outbox').where('action', 'like', 'entitlement.%')
+    // one at provisioning, and one for each that changed
+    expect(events).toHaveLength(1 + (planned.data.entitlements as unknown[]).length)
+  })
+
+  test('goes down only where what is in use fits, or where that is accepted', async ({ ask }) => {
+    await ask('PATCH', '/subscription', { plan: 'pro' })
+    for (const code of ['one', 'two']) await ask('POST', '/products', { code, name: code })
+    const planned = await ask('PATCH', '/subscription?dry_run=true', { plan: 'starter' })
+    const refused = await ask('PATCH', '/subscription', { plan: 'starter' })
+    const still = await ask('GET', '/subscription')
+    const accepted = await ask('PATCH', '/subscription', { plan: 'starter', accept_exceeded: true })
+    const third = await ask('POST', '/products', { code: 'three', name: 'three' })
+
+    const exceeded = [{ code: 'products.max', current: 2, limit: 1 }]
+    expect(planned.data.exceeded).toEqual(exceeded)
+    expect([refused.status, refused.error.code, refused.error.details]).toEqual([
+      409,
+      'SUBSCRIPTION.LIMITS_EXCEEDED',
+      { exceeded },
+    ])
+    expect(objectOf(still, 'subscription')).toMatchObject({ plan: { code: 'pro' } })
+    expect(accepted.status).toBe(200)
+    expect(third.error.details).toEqual({ code: 'products.max', current: 2, limit: 1 })
+  })
+})
+
+describe('webhook endpoints', () => {
+  const hook = { url: 'https://hooks.example.com/a', events: ['license.revoked'] }
+
+  test('keep to the plan, however many are created at once, and show their secret once', async ({
+    ask,
+  }) => {
+    const made = await Promise.all(Array.from({ length: 6 }, () => ask('POST', '/webhooks', hook)))
+    const created = made.filter(({ status }) => status === 201)
+    const refused = made.filter(({ status }) => status === 403)
+    const listed = await ask('GET', '/webhooks')
+    const counters = await ask('GET', '/usage/counters?code=webhook_endpoints.max')
+
+    expect([created.length, refused.length]).toEqual([1, 5])
+    expect(refused[0]?.error.details).toEqual({
+      code: 'webhook_endpoints.max',
+      current: 1,
+      limit: 1,
+    })
+    expect(created[0]?.data.secret).toMatch(/^whsec_/)
+    expect(listed.text).not.toContain('whsec_')
+    expect(listed.data.items).toHaveLength(1)
+    expect(counters.data.items).toMatchObject([{ value: 1, limit: 1 }])
+  })
+
+  test('are changed, disabled, enabled, rotated and deleted; the same key gets the same secret', async ({
+    ask,
+  }) => {
+    const { id } = objectOf(await ask('POST', '/webhooks', hook), 'webhook')
+    const headers = { 'Idempotency-Key': 'rotate-1' }
+    const rotated = await ask('POST', `/webhooks/${id}/rotate-secret`, undefined, headers)
+    const again = await ask('POST', `/webhooks/${id}/rotate-secret`, undefined, headers)
+    const patched = await ask('PATCH', `/webhooks/${id}`, { events: ['license.created'] })
+    const moves = []
+    for (const move of ['enable', 'disable', 'disable', 'enable']) {
+      moves.push((await ask('POST', `/webhooks/${id}/${move}`)).status)
+    }
+    const plain = await ask('POST', '/webhooks', { ...hook, url: 'http://hooks.example.com' })
+    const deleted = await ask('DELETE', `/webhooks/${id}`)
+    const gone = await ask('GET', `/webhooks/${id}`)
+    const next = await ask('POST', '/webhooks', hook)
+
+    expect(rotated.data.secret).toMatch(/^whsec_/)
+    expect(again.data.secret).toBe(rotated.data.secret)
+    expect(again.headers.get('Idempotency-Replayed')).toBe('true')
+    expect(objectOf(patched, 'webhook')).toMatchObject({ events: ['license.created'] })
+    expect(moves).toEqual([409, 200, 409, 200])
+    expect(plain.status).toBe(422)
+    expect([deleted.status, gone.status, next.status]).toEqual([200, 404, 201])
+  })
+})
+
+describe('API keys', () => {
+  test('are created, rotated and revoked, and each secret is shown once', async ({ app, ask }) => {
+    const headers = { 'Idempotency-Key': 'key-1' }
+    const made = await ask('POST', '/api-keys', { name: 'shop', scopes: ['licenses'] }, headers)
+    const again = await ask('POST', '/api-keys', { name: 'shop', scopes: ['licenses'] }, headers)
+    const key = objectOf(made, 'api_key')
+    const rotated = await ask('POST', `/api-keys/${key.id}/rotate`, { grace_seconds: 0 })
+    const next = objectOf(rotated, 'api_key')
+    const validate = async (secret: unknown) =>
+      (
+        await app.request(
+          '/v1/integration/licenses/0000-0000-0000-0000/validate',
+          { method: 'POST', headers: { 'X-API-Key': String(secret) } },
+          fromElsewhere(),
+        )
+      ).status
+    const opens = [await validate(made.data.secret), await validate(rotated.data.secret)]
+    const revoked = await ask('POST', `/api-keys/${next.id}/revoke`)
+    const twice = await ask('POST', `/api-keys/${next.id}/revoke`)
+    const listed = await ask('GET', '/api-keys')
+
+    expect(made.data.secret).toMatch(/^vx_/)
+    expect(again.data.secret).toBe(made.data.secret)
+    expect(opens).toEqual([401, 404])
+    expect(objectOf(revoked, 'api_key')).toMatchObject({ status: 'revoked' })
+    expect([twice.status, twice.error.code]).toEqual([409, 'API_KEY.INVALID_STATE'])
+    expect(listed.text).not.toMatch(/vx_[0-9A-Za-z]{39}/)
+  })
+})
+
+describe('members', () => {
+  test('come by invitation, once, and an admin makes no owner', async ({
+    ctx,
+    app,
+    tenant,
+    ask,
+    owner,
+  }) => {
+    const admin = await makeMember(ctx, tenant.slug, 'admin')
+    const asAdmin = asking(app, admin.token)
+    const overreach = await asAdmin('POST', '/invitations', {
+      email: 'x@example.com',
+      role: 'owner',
+    })
+    const email = `new-${tenant.slug}@example.com`
+    const invited = await asAdmin('POST', '/invitations', { email, role: 'developer' })
+    const twice = await asAdmin('POST', '/invitations', { email, role: 'developer' })
+    const accept = async (body: object) => {
+      const response = await app.request(
+        '/v1/auth/invitations/accept',
+        {
+          method: 'POST',
+          headers: { 'Content-Type': 'application/json' },
+          body: JSON.stringify({ token: invited.data.token, ...body }),
+        },
+        fromElsewhere(),
+      )
+      return {
+        status: response.status,
+        body: (await response.json()) as { data: { token: string } },
+      }
+    }
+    const weak = await accept({ name: 'New', password: 'short' })
+    const accepted = await accept({ name: 'New', password: 'long enough for anybody' })
+    const replay = await accept({ name: 'New', password: 'long enough for anybody' })
+    const products = await asking(app, accepted.body.data.token)('GET', '/products')
+    const promoted = await asAdmin('PATCH', `/members/${owner.id}`, { role: 'viewer' })
+    const demoted = await ask('PATCH', `/members/${owner.id}`, { role: 'viewer' })
+    const removed = await ask('DELETE', `/members/${admin.id}`)
+    const afterwards = await asAdmin('GET', '/products')
+
+    expect([overreach.status, overreach.error.code]).toEqual([403, 'AUTH.INSUFFICIENT_PERMISSIONS'])
+    expect(invited.data.token).toMatch(/^vxi_/)
+    expect([twice.status, twice.error.code]).toEqual([409, 'INVITATION.EXISTS'])
+    expect([weak.status, accepted.status, replay.status]).toEqual([422, 201, 404])
+    expect(products.status).toBe(200)
+    expect([promoted.status, demoted.status]).toEqual([403, 409])
+    expect(removed.status).toBe(200)
+    expect([afterwards.status, afterwards.error.code]).toEqual([403, 'AUTH.FORBIDDEN'])
+  })
+})
+
+describe('settings and branding', () => {
+  test('are merged, refused where somebody was faster, and reset by null', async ({ ask }) => {
+    const { headers } = await ask('GET', '/settings')
+    const etag = { 'If-Match': headers.get('ETag') ?? '' }
+    const changed = await ask('PATCH', '/settings', { 'licenses.default_grace_days': 7 }, etag)
+    const late = await ask('PATCH', '/settings', { 'licenses.trial_days': 3 }, etag)
+    const unknown = await ask('PATCH', '/settings', { nonsense: 1 })
+    await ask('POST', '/products', { code: 'p', name: 'P' })
+    const issued = objectOf(await ask('POST', '/licenses', { product: 'p' }), 'license')
+    const reset = await ask('PATCH', '/settings', { 'licenses.default_grace_days': null })
+    const branded = await ask('PATCH', '/branding', {
+      primary_color: '#0f766e',
+      support_url: 'https://example.com/help',
+    })
+    const wrong = await ask('PATCH', '/branding', { logo_url: 'javascript:alert(1)' })
+
+    expect(changed.data.settings).toMatchObject({ 'licenses.default_grace_days': 7 })
+    expect([late.status, unknown.status, wrong.status]).toEqual([412, 422, 422])
+    expect(issued).toMatchObject({ grace_days: 7 })
+    expect(reset.data.settings).toMatchObject({ 'licenses.default_grace_days': 0 })
+    expect(branded.data.branding).toMatchObject({ primary_color: '#0f766e' })
+  })
+})
+
+describe('the export', () => {
+  test('is one archive of all that the tenant owns, with sums that agree and no secret', async ({
+    ctx,
+    app,
+    ask,
+    owner,
+    tenant,
+  }) => {
+    await ask('PATCH', '/subscription', { plan: 'pro' })
+    await ask('POST', '/products', { code: 'p', name: 'P' })
+    await ask('POST', '/licenses/batch', { licenses: [{ product: 'p', quantity: 1000 }] })
+    await ask('POST', '/licenses/batch', { licenses: [{ product: 'p', quantity: 1000 }] })
+    await ask('POST', '/licenses/batch', { licenses: [{ product: 'p', quantity: 5 }] })
+    await ask('POST', '/webhooks', { url: 'https://h.example.com', events: ['license.created'] })
+    const viewer = await makeMember(ctx, tenant.slug, 'admin')
+    const refused = await asking(app, viewer.token)('GET', '/export')
+    const response = await app.request(
+      '/v1/tenant/export',
+      { headers: { Authorization: `Bearer ${owner.token}` } },
+      fromElsewhere(),
+    )
+    const entries = await unpackTar(new Uint8Array(await response.arrayBuffer()))
+    const files = new Map(
+      entries.map(({ header, data }) => [header.name, Buffer.from(data ?? new Uint8Array())]),
+    )
+
+    expect(refused.status).toBe(403)
+    expect(response.headers.get('Content-Type')).toBe('application/x-tar')
+    const sums = files.get('SHA256SUMS')?.toString().trim().split('\n') ?? []
+    expect(sums).toHaveLength(files.size - 1)
+    for (const line of sums) {
+      const [sum = '', name = ''] = line.split('  ')
+      const bytes = files.get(name) ?? Buffer.alloc(0)
+      expect(createHash('sha256').update(bytes).digest('hex'), name).toBe(sum)
+    }
+    const rowsOf = (name: string) =>
+      [...files]
+        .filter(([file]) => file.startsWith(`${name}/`))
+        .flatMap(([, text]) => text.toString().split('\n').filter(Boolean))
+    expect(rowsOf('licenses')).toHaveLength(2_005)
+    expect(files.has('licenses/000002.ndjson')).toBe(true)
+    expect(rowsOf('members')).toHaveLength(2)
+    expect(rowsOf('api_keys')).toHaveLength(1)
+    expect(rowsOf('webhook_endpoints')).toHaveLength(1)
+    expect(JSON.parse(files.get('manifest.json')?.toString() ?? '')).toMatchObject({
+      format: 1,
+      tenant: { slug: tenant.slug },
+    })
+    const all = [...files.values()].join('')
+    expect(all).not.toMatch(/whsec_|secret_encrypted|token_hash|"hash"|vx_[0-9A-Za-z]{39}/)
+  })
+})
+
+describe('the audit log', () => {
+  test('shows what was done on the platform for this tenant alone', async ({ ctx, ask, app }) => {
+    const other = `o${Math.random().toString(36).slice(2, 9)}`
+    await provision(ctx, other)
+    const stranger = await makeMember(ctx, other, 'owner')
+    await asking(app, stranger.token)('POST', '/api-keys', { name: 'theirs' })
+    await ask('POST', '/api-keys', { name: 'ours' })
+    const keys = await ask('GET', '/audit?action=api_key.*&limit=2')
+    const all = await ask('GET', '/audit?limit=100')
+
+    expect(keys.data.items?.[0]).toMatchObject({
+      action: 'api_key.created',
+      actor: { type: 'user' },
+      changes: { after: { name: 'ours' } },
+    })
+    expect(all.text).not.toContain('theirs')
+    expect(keys.data.next_cursor).toBeNull()
+  })
+})
