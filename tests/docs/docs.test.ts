@@ -3,7 +3,14 @@ import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ROOT } from '../support/source-files.js'
-import { commandsBlock, demoBlock, readBlock, settingsBlock, withoutChance } from './generated.js'
+import {
+  commandsBlock,
+  demoBlock,
+  readBlock,
+  rolesBlock,
+  settingsBlock,
+  withoutChance,
+} from './generated.js'
 
 const read = (path: string) => readFile(join(ROOT, path), 'utf8')
 
@@ -24,6 +31,11 @@ test('the README shows what the demo shows', async () => {
 test('the README has every command, and docs/configuration.md every setting', async () => {
   expect(readBlock(await read('README.md'), 'commands')).toBe(commandsBlock())
   expect(readBlock(await read('docs/configuration.md'), 'settings')).toBe(settingsBlock())
+})
+
+test('docs/roles.md has the table of permissions, and every permission opens a route', async () => {
+  expect(readBlock(await read('docs/roles.md'), 'roles')).toBe(rolesBlock())
+  expect(rolesBlock()).not.toMatch(/\| {2}\|\n/)
 })
 
 test('every file that a page names is there', async () => {

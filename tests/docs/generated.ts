@@ -5,6 +5,8 @@ import { PassThrough } from 'node:stream'
 import type { Command } from 'commander'
 import { createProgram } from '../../src/cli/program.js'
 import { entries, settings } from '../../src/core/config.js'
+import { permissions, ROLES } from '../../src/core/identity/roles.js'
+import { tenantOperations } from '../../src/server/tenant/operations.js'
 import { startBin } from '../support/process.js'
 
 /** The block between a page's markers of that name. */
@@ -77,4 +79,17 @@ export function settingsBlock(): string {
     return `| \`${variable}\`${secret ? ' (or `_FILE`)' : ''} | ${shown} | ${flag ? `\`${flag}\`` : ''} | ${about} |`
   })
   return `\n| variable | default | option | what it is |\n| --- | --- | --- | --- |\n${rows.join('\n')}\n\n`
+}
+
+/** docs/roles.md's table: who may do what, and which routes that opens. */
+export function rolesBlock(): string {
+  const rows = Object.entries(permissions).map(([permission, allowed]) => {
+    const marks = ROLES.map((role) => ((allowed as readonly string[]).includes(role) ? 'yes' : ''))
+    const routes = tenantOperations
+      .filter((operation) => operation.permission === permission)
+      .map(({ method, path }) => `\`${method.toUpperCase()} ${path}\``)
+    return `| \`${permission}\` | ${marks.join(' | ')} | ${routes.join(', ')} |`
+  })
+  const titles = `| permission | ${ROLES.join(' | ')} | opens, below \`/v1/tenant\` |`
+  return `\n${titles}\n|${' --- |'.repeat(ROLES.length + 2)}\n${rows.join('\n')}\n\n`
 }

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ROOT } from '../support/source-files.js'
-import { commandsBlock, demoBlock, settingsBlock, writeBlock } from './generated.js'
+import { commandsBlock, demoBlock, rolesBlock, settingsBlock, writeBlock } from './generated.js'
 
 /** `npm run docs`: writes what the program itself knows into the pages. Needs a build. */
 const readme = join(ROOT, 'README.md')
@@ -16,3 +16,6 @@ await writeFile(
   configuration,
   writeBlock(await readFile(configuration, 'utf8'), 'settings', settingsBlock()),
 )
+
+const roles = join(ROOT, 'docs/roles.md')
+await writeFile(roles, writeBlock(await readFile(roles, 'utf8'), 'roles', rolesBlock()))
