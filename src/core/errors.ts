@@ -310,7 +310,7 @@ export const catalogue = {
     say: (code?: string) =>
       code === undefined
         ? 'No such product in this tenant. Check its id.'
-        : `No product is called "${code}" in this tenant. Create it first.`,
+        : `No product is called "${code}" in this tenant. Create it first; at the terminal --create-product does.`,
   }),
   'PRODUCT.EXISTS': entry({
     status: 409,

@@ -448,7 +448,7 @@ describe('validonx apikey revoke', () => {
       expect(revoked.exit).toBe(0)
       expect(JSON.parse(revoked.out)).toMatchObject({ id: key.id, status: 'revoked' })
       expect(await opensAfresh(ctx, secret)).toBe(false)
-      expect([again.exit, again.out]).toEqual([66, ''])
+      expect([again.exit, again.out]).toEqual([65, ''])
       const trail = await ctx.platform('audit_logs').where({ object_id: key.id }).pluck('action')
       expect(trail.sort()).toEqual(['api_key.created', 'api_key.revoked'])
     },

@@ -46,8 +46,8 @@ test('license issue, list and show work together', async ({ cli, tenant }) => {
 
 test.for([
   ['--type', 'forever', 'type'],
-  ['--expires', '2099-02-31', 'expiresAt'],
-  ['--expires', 'tomorrow', 'expiresAt'],
+  ['--expires', '2099-02-31', 'expires_at'],
+  ['--expires', 'tomorrow', 'expires_at'],
   ['--grace-days', '1.5', 'grace_days'],
   ['--grace-days', 'some', 'grace_days'],
   ['-e', 'no-value', 'entitlement'],

@@ -30,7 +30,9 @@ export async function revokeApiKey(ctx: Context, input: unknown): Promise<ApiKey
     )
     const [key, ...others] = called
     if (!key) {
-      const ended = (await listApiKeys(transaction, tenant.id)).find(({ id }) => id === named)
+      const ended = (await listApiKeys(transaction, tenant.id)).find((each) =>
+        isCalled(each, named),
+      )
       if (ended) throw new AppError('API_KEY.INVALID_STATE', ended.prefix)
       throw new AppError('API_KEY.NOT_FOUND', named, slug)
     }

@@ -60,10 +60,7 @@ const email = z.email('must be an e-mail address').max(255, 'must be at most 255
 
 const terms = {
   starts_at: instantSchema.describe('Not valid before; RFC 3339, or a date').optional(),
-  expires_at: z
-    .union([instantSchema, z.null()], 'must be a time, or null for never')
-    .describe('Null never expires')
-    .optional(),
+  expires_at: instantSchema.nullable().describe('Null never expires').optional(),
   grace_days: graceDays.describe('Days that it stays valid after it expires').optional(),
   customer_name: lineSchema(120).optional(),
   customer_email: email.optional(),
