@@ -1,6 +1,7 @@
 import { benchActivation } from './activation.js'
 import { benchFleet } from './fleet.js'
 import { benchLastUsed } from './last-used.js'
+import { benchLicenses } from './licenses.js'
 import { benchProvision } from './provision.js'
 import type { Bench } from './report.js'
 import { toJson, toText } from './report.js'
@@ -13,6 +14,7 @@ const benches: Readonly<Record<string, Bench>> = {
   'last-used': benchLastUsed,
   activation: benchActivation,
   usage: benchUsage,
+  licenses: benchLicenses,
   fleet: benchFleet,
 }
 

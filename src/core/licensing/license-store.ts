@@ -147,7 +147,8 @@ export async function lockLicenseRecord(
 }
 
 export type LicenseFilter = {
-  readonly productId?: string | undefined
+  /** The product's code. */
+  readonly product?: string | undefined
   readonly status?: EffectiveStatus | undefined
   readonly type?: LicenseType | undefined
   readonly customerEmail?: string | undefined
@@ -208,10 +209,11 @@ function orderOf(order: LicenseOrder, part: Part): string {
 type Condition = { readonly sql: string; readonly values: readonly Bindable[] }
 
 function filterConditions(filter: LicenseFilter): Condition[] {
-  const { productId, status, type, customerEmail, expiresBefore, expiresAfter, search } = filter
+  const { product, status, type, customerEmail, expiresBefore, expiresAfter, search } = filter
   const conditions: Condition[] = []
   const add = (sql: string, ...values: readonly Bindable[]) => conditions.push({ sql, values })
-  if (productId !== undefined) add('product_id = ?', productId)
+  if (product !== undefined)
+    add('product_id = (select products.id from products where products.code = ?)', product)
   if (type !== undefined) add('type = ?', type)
   if (customerEmail !== undefined) add('customer_email = ?', customerEmail)
   if (expiresBefore !== undefined) add('expires_at < ?', expiresBefore)
