@@ -1,7 +1,7 @@
 import { AppError } from '../errors.js'
 import { DEFAULT_PAGE, type Page, placeOfCursor, toPage } from '../page.js'
 import { parse } from '../parse.js'
-import { findProduct, productCodes } from '../products/product-store.js'
+import { productCodes } from '../products/product-store.js'
 import type { TenantScope } from '../tenants/scope.js'
 import type { ChangedLicense } from './change-license.js'
 import { ListLicensesQuery } from './license-record.js'
@@ -15,11 +15,8 @@ export async function pageLicenses(
   const wish = parse(ListLicensesQuery, query)
   const { limit = DEFAULT_PAGE, sort: order = '-created_at' } = wish
   const place = placeOfCursor(wish.cursor, order, 2)
-  const product = wish.product === undefined ? undefined : await findProduct(scope.db, wish.product)
-  // nothing is for a product that does not exist
-  if (wish.product !== undefined && !product) return { items: [], nextCursor: undefined }
   const filter: LicenseFilter = {
-    productId: product?.id,
+    product: wish.product,
     status: wish.status,
     type: wish.type,
     customerEmail: wish.customer_email,
@@ -31,23 +28,22 @@ export async function pageLicenses(
     after: place && { id: place[0] ?? '', expiresAt: place[1] ? new Date(place[1]) : null },
     limit: limit + 1,
   }
-  const found = await scope.lend((connection) => listLicenses(connection, filter))
-  const page = toPage(found, limit, order, ({ id, expiresAt }) => [
-    id,
-    expiresAt?.toISOString() ?? null,
-  ])
-  const ids = [...new Set(page.items.map(({ productId }) => productId))]
-  const codes =
-    product === undefined
-      ? await productCodes(scope.db, ids)
-      : new Map([[product.id, product.code]])
-  return {
-    ...page,
-    items: page.items.map((license) => ({
-      license,
-      product: codes.get(license.productId) ?? '',
-    })),
-  }
+  return scope.lend(async (connection) => {
+    const found = await listLicenses(connection, filter)
+    const page = toPage(found, limit, order, ({ id, expiresAt }) => [
+      id,
+      expiresAt?.toISOString() ?? null,
+    ])
+    const ids = [...new Set(page.items.map(({ productId }) => productId))]
+    const codes = wish.product === undefined ? await productCodes(connection, ids) : undefined
+    return {
+      ...page,
+      items: page.items.map((license) => ({
+        license,
+        product: wish.product ?? codes?.get(license.productId) ?? '',
+      })),
+    }
+  })
 }
 
 /** @param name the id, or the key. @throws LICENSE.NOT_FOUND */

@@ -80,9 +80,9 @@ async function prepare(
 async function demoLicense(ctx: Context): Promise<string> {
   const scope = await enterTenant(ctx, demoSeed.tenant.slug)
   const { code, name } = demoSeed.product
-  const product = await ensureProduct(scope, { code, name })
+  await ensureProduct(scope, { code, name })
   const [known] = await listLicenses(scope.db, {
-    productId: product.id,
+    product: code,
     status: 'active',
     now: scope.now(),
     limit: 1,

@@ -47,13 +47,11 @@ export const licenseList = (runtime: Runtime) =>
           )
         }
         const scope = await enterTenant(ctx, options.tenant)
-        const product =
-          options.product === undefined ? undefined : await findProduct(scope.db, options.product)
-        if (options.product !== undefined && !product)
+        if (options.product !== undefined && !(await findProduct(scope.db, options.product)))
           throw new AppError('PRODUCT.NOT_FOUND', options.product)
         const licenses = await listLicenses(scope.db, {
           status: status as LicenseStatus | undefined,
-          productId: product?.id,
+          product: options.product,
           now: scope.now(),
           limit,
         })
