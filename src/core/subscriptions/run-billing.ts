@@ -114,7 +114,7 @@ async function closePeriod(
 ): Promise<Invoice | undefined> {
   const scope = new TenantScope(ctx.tenantDatabases, placeOf(tenant), ctx.actor, ctx.now)
   const period = { start: seen.periodStart, end: seen.periodEnd }
-  await takeSnapshots(scope, period)
+  await takeSnapshots(scope, period, { isClosing: true })
   const usage = await usageOf(scope, period)
   return inTransaction(ctx.platform, async (transaction) => {
     await lease.fence(transaction)

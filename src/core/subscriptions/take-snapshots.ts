@@ -13,16 +13,25 @@ const AT_A_TIME = 2_000
 export type Period = { readonly start: Date; readonly end: Date }
 
 /**
- * Writes down what was used in a period that has ended, and what exists at its end: for each license and for
- * the tenant. What is written down already stays as it is. Answers how many were added.
+ * Writes down what each license used in a period that has ended and, where the period is being closed, what
+ * exists at its end. What is written down already stays as it is. Answers how many were added.
  */
-export async function takeSnapshots(scope: TenantScope, { start, end }: Period): Promise<number> {
+export async function takeSnapshots(
+  scope: TenantScope,
+  { start, end }: Period,
+  { isClosing = false }: { readonly isClosing?: boolean } = {},
+): Promise<number> {
   const at = scope.now()
   const granted = new Map((await listEntitlements(scope.db)).map((each) => [each.code, each.value]))
   let added = 0
   let afterId = ''
   for (;;) {
-    const totals = await listPeriodTotals(scope.db, { month: start, afterId, limit: AT_A_TIME })
+    const totals = await listPeriodTotals(scope.db, {
+      month: start,
+      withStanding: isClosing,
+      afterId,
+      limit: AT_A_TIME,
+    })
     const last = totals.at(-1)
     if (!last) return added
     afterId = last.id

@@ -141,21 +141,27 @@ export async function listUsageEvents(
   }))
 }
 
-/** What the month's counters say, and those of what exists whatever the month; by id. */
+/** What the month's counters say and, where wanted, those of what exists whatever the month; by id. */
 export async function listPeriodTotals(
   db: Executor<TenantDb>,
   {
     month,
+    withStanding,
     afterId,
     limit,
-  }: { readonly month: Date; readonly afterId: string; readonly limit: number },
+  }: {
+    readonly month: Date
+    readonly withStanding: boolean
+    readonly afterId: string
+    readonly limit: number
+  },
 ): Promise<UsageTotal[]> {
   const rows = await rowsOf<TotalRow & { entitlements: unknown }>(
     db,
     `select counters.id, counters.code, counters.subject, counters.value, counters.period_start, counters.period_end, licenses.entitlements
       from usage_counters counters left join licenses on licenses.id = counters.subject
       where counters.code <> 'api_calls.monthly' and counters.id > ?
-        and (counters.period_start = ? or counters.period_end is null) order by counters.id limit ?`,
+        and (counters.period_start = ?${withStanding ? ' or counters.period_end is null' : ''}) order by counters.id limit ?`,
     [afterId, month, limit],
   )
   return rows.map((row) => {

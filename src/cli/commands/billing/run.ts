@@ -55,7 +55,7 @@ export const billingRun = (runtime: Runtime) =>
           stepJson,
         )
         terminal.remark(
-          `${run.invoices} invoices, ${run.trials} trials ended, ${run.failed} tenants failed`,
+          `invoices: ${run.invoices}, trials ended: ${run.trials}, tenants failed: ${run.failed}`,
         )
         if (run.failed > 0) runtime.setExit(1)
         else if (signal.aborted) runtime.setExit(130)

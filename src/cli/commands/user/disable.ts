@@ -22,7 +22,7 @@ export const userDisable = (runtime: Runtime) =>
         const { user, tokensRevoked } = await disableUser(ctx, { user: email })
         await terminal.record(
           { ...userJson(user), tokens_revoked: tokensRevoked },
-          () => `${user.email} is disabled; ${tokensRevoked} tokens ended`,
+          () => `${user.email} is disabled; tokens ended: ${tokensRevoked}`,
         )
       }),
     )

@@ -19,7 +19,7 @@ export const userPassword = (runtime: Runtime) =>
         const { user, tokensRevoked } = await changePassword(ctx, { user: email, password })
         await terminal.record(
           { ...userJson(user), tokens_revoked: tokensRevoked },
-          () => `${user.email} has a new password; ${tokensRevoked} tokens ended`,
+          () => `${user.email} has a new password; tokens ended: ${tokensRevoked}`,
         )
       }),
     )
