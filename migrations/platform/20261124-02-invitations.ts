@@ -13,6 +13,7 @@ export async function up(db: Knex): Promise<void> {
       role varchar(20) character set ascii collate ascii_bin not null,
       token_hash binary(32) not null,
       invited_by varchar(120) not null,
+      invited_by_user_id bigint unsigned null,
       expires_at datetime(6) not null,
       accepted_at datetime(6) null,
       revoked_at datetime(6) null,

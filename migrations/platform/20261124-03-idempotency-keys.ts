@@ -6,7 +6,7 @@ export const name = '20261124-03-idempotency-keys'
 export async function up(db: Knex): Promise<void> {
   await db.raw(`
     create table if not exists idempotency_keys (
-      scope_key varchar(400) character set utf8mb4 collate utf8mb4_bin not null primary key,
+      scope_key varchar(500) character set utf8mb4 collate utf8mb4_bin not null primary key,
       request_hash binary(32) not null,
       status varchar(20) character set ascii collate ascii_bin not null,
       response_body mediumtext null,

@@ -23,6 +23,7 @@ import * as rolloutTenantsPlanned from './20261124-01-rollout-tenants-planned.js
 import * as invitations from './20261124-02-invitations.js'
 import * as idempotencyKeys from './20261124-03-idempotency-keys.js'
 import * as planEntitlementsOveragePrice from './20261124-04-plan-entitlements-overage-price.js'
+import * as subscriptionChanges from './20261124-05-subscription-changes.js'
 
 /** Every change of the platform database, oldest first. */
 export const platformMigrations: readonly Migration[] = [
@@ -50,4 +51,5 @@ export const platformMigrations: readonly Migration[] = [
   invitations,
   idempotencyKeys,
   planEntitlementsOveragePrice,
+  subscriptionChanges,
 ]

@@ -5,6 +5,11 @@ export type Actor = {
   readonly type: 'operator' | 'user' | 'api_key' | 'system'
   readonly id: string
   readonly name: string
+  /** For whom, where that is somebody else. */
+  readonly onBehalfOf?: string | undefined
+  /** Where a request came from. */
+  readonly address?: string | undefined
+  readonly userAgent?: string | undefined
 }
 
 /** The person at the terminal: VALIDONX_OPERATOR, else the system's user and host. */

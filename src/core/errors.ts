@@ -288,6 +288,12 @@ export const catalogue = {
     say: (code: string, known: readonly string[]) =>
       `No plan is called "${code}". Known plans: ${known.join(', ')}.`,
   }),
+  'PLAN.BY_AGREEMENT': entry({
+    status: 403,
+    exit: 77,
+    say: (code: string) =>
+      `Plan "${code}" is agreed on with the operator of the platform. Ask them for it.`,
+  }),
   'SUBSCRIPTION.NOT_FOUND': entry({
     status: 404,
     exit: 66,
@@ -442,6 +448,17 @@ export const catalogue = {
     status: 409,
     exit: 73,
     say: (email: string) => `A user has the address "${email}" already.`,
+  }),
+  'USER.DISABLED': entry({
+    status: 409,
+    exit: 65,
+    say: (email: string) => `User "${email}" is disabled. "validonx user enable" opens the door.`,
+  }),
+  'USER.UNVERIFIED': entry({
+    status: 409,
+    exit: 65,
+    say: (email: string) =>
+      `User "${email}" came by an invitation, and nobody has seen that the address is theirs. Give them a password with "validonx user password", or add --unverified.`,
   }),
   'TOKEN.NOT_FOUND': entry({
     status: 404,

@@ -40,6 +40,10 @@ export function fromJsonColumn<T>(column: unknown): T {
 
 const INSTANT = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2}))?$/
 
+const EARLIEST = new Date(0)
+/** Far enough, and far from where the database's calendar ends: days may be added to it. */
+export const LATEST = new Date('9000-01-01T00:00:00Z')
+
 /** RFC 3339 with an offset, or a date alone, which is its first instant in UTC. */
 export const instantSchema = z
   .string('must be text')
@@ -52,6 +56,10 @@ export const instantSchema = z
       (text.length === 10 && time.toISOString().slice(0, 10) !== text)
     ) {
       issues.addIssue({ code: 'custom', message: 'is not a time that exists' })
+      return z.NEVER
+    }
+    if (time < EARLIEST || time > LATEST) {
+      issues.addIssue({ code: 'custom', message: 'must lie between 1970 and 9000' })
       return z.NEVER
     }
     return time

@@ -18,6 +18,12 @@ export function clientAddress(c: Context<ServerEnv>, trustedHops: number): strin
   return subscriber(seen.at(-trustedHops) ?? peer)
 }
 
+/** Where a request came from, as the trail keeps it. */
+export const originOf = (c: Context<ServerEnv>, trustedHops: number) => ({
+  address: clientAddress(c, trustedHops).slice(0, 64),
+  userAgent: c.req.header('user-agent'),
+})
+
 function subscriber(address: string): string {
   const plain = address
     .replace(/^\[([^\]]*)\](:\d+)?$/, '$1')

@@ -43,6 +43,35 @@ export async function countAttempts<T>(
   }
 }
 
+/**
+ * The same for a credential that is dear to check: the attempt is counted before it is looked at, so that many at
+ * once are no way round, and given back where it was no guess.
+ *
+ * @throws RATE_LIMIT.EXCEEDED, and what `attempt` throws
+ */
+export async function countBeforehand<T>(
+  c: Context<ServerEnv>,
+  limits: RateLimits,
+  address: string,
+  now: Date,
+  attempt: () => Promise<T>,
+): Promise<T> {
+  const waiting = limits.mustWait(address, now)
+  if (waiting) throw limitExceeded(c, [waiting], now)
+  const state = await limits.countAttempt(address)
+  if (state.exceeded) throw limitExceeded(c, [state], now)
+  try {
+    const result = await attempt()
+    await limits.forgiveAttempt(address)
+    return result
+  } catch (error) {
+    const isGuess = error instanceof AppError && REFUSALS.includes(error.code)
+    if (isGuess) showLimits(c, [state], now)
+    else await limits.forgiveAttempt(address)
+    throw error
+  }
+}
+
 /** Says so in the headers too. */
 export function limitExceeded(
   c: Context<ServerEnv>,

@@ -185,7 +185,7 @@ function operationOf(group: ApiGroup, each: ApiGroup['operations'][number]): Jso
 
 function parametersOf(
   { choosesTenant }: ApiGroup,
-  { parameter, query, isIdempotent, isConditional }: Operation,
+  { method, parameter, query, isIdempotent, isConditional }: Operation,
 ): Json[] {
   return [
     ...(parameter
@@ -228,9 +228,12 @@ function parametersOf(
     ...(isConditional
       ? [
           {
-            name: 'If-Match',
+            name: method === 'get' ? 'If-None-Match' : 'If-Match',
             in: 'header',
-            description: 'The ETag that was read: the change is refused where it is another by now',
+            description:
+              method === 'get'
+                ? 'An ETag that was read: 304 where it is the same still'
+                : 'The ETag that was read: the change is refused where it is another by now',
             schema: { type: 'string' },
           },
         ]
@@ -240,7 +243,7 @@ function parametersOf(
 
 function answersOf(
   group: ApiGroup,
-  { answers, isIdempotent, isConditional, file }: Operation,
+  { method, answers, isIdempotent, isConditional, isTagged = isConditional, file }: Operation,
 ): Json {
   const extra: Extra = [
     ...(isIdempotent
@@ -251,7 +254,9 @@ function answersOf(
           ] as const,
         ]
       : []),
-    ...(isConditional ? [['ETag', header('The version that is shown')] as const] : []),
+    ...(isTagged && method !== 'delete'
+      ? [['ETag', header('The version that is shown')] as const]
+      : []),
   ]
   return Object.fromEntries(
     Object.entries(answers).map(([status, { description, schema }]) => [

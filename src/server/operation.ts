@@ -26,6 +26,8 @@ export type OperationResult = {
   readonly replayed?: boolean
   /** The version that is shown. */
   readonly etag?: string
+  /** What is shown changes with the clock as well: a read is never "not modified". */
+  readonly isVolatile?: boolean
 }
 
 /**
@@ -56,8 +58,10 @@ export type Operation = {
   }
   /** Takes the Idempotency-Key header. */
   readonly isIdempotent?: true
-  /** Takes the If-Match header. */
+  /** Takes the If-Match header, or, where it reads, If-None-Match; its answers have an ETag. */
   readonly isConditional?: true
+  /** Its answers have an ETag, and it takes no such header. */
+  readonly isTagged?: true
   /** The media type of an answer that is no JSON. */
   readonly file?: string
   readonly answers: Readonly<
@@ -81,6 +85,9 @@ export function mount<Kind extends Operation>(
   for (const each of operations) {
     app.on(each.method, base + each.path.replaceAll(/\{(\w+)\}/g, ':$1'), async (c) => {
       admit(c, each)
+      // a file is made while it is read, and nobody would read it
+      if (each.file && c.req.method === 'HEAD')
+        throw new AppError('REQUEST.METHOD_NOT_ALLOWED', 'HEAD', ['GET']).with({ allowed: 'GET' })
       const answer = await each.handle({
         c,
         id: each.parameter ? (c.req.param(each.parameter.name) ?? '') : '',
@@ -92,10 +99,10 @@ export function mount<Kind extends Operation>(
         ifMatch: each.isConditional ? c.req.header('if-match') : undefined,
       })
       if (answer instanceof Response) return answer
-      const { status, data, replayed, etag } = answer
+      const { status, data, replayed, etag, isVolatile } = answer
       if (etag !== undefined) {
         setHeader(c, 'ETag', etag)
-        if (each.method === 'get' && isSeen(c.req.header('if-none-match'), etag))
+        if (each.method === 'get' && !isVolatile && isSeen(c.req.header('if-none-match'), etag))
           return c.body(null, 304)
       }
       if (replayed) setHeader(c, REPLAYED_HEADER, 'true')

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { describe, expect } from 'vitest'
 import { addMember } from '../../src/core/identity/change-members.js'
+import { changePassword } from '../../src/core/identity/change-password.js'
 import { createToken } from '../../src/core/identity/create-token.js'
 import { createUser } from '../../src/core/identity/create-user.js'
 import { disableUser } from '../../src/core/identity/disable-user.js'
@@ -155,6 +156,43 @@ describe('a login', () => {
 
     expect([wrong.status, first.status, second.status]).toEqual([401, 200, 200])
     expect(row?.password).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/)
+  })
+
+  test('that is under way while the password changes leaves no token', async ({
+    ctx,
+    ada,
+    post,
+    me,
+  }) => {
+    const tokens: string[] = []
+    for (let round = 0; round < 6; round += 1) {
+      const [old, next] = [`password number ${round}`, `password number ${round + 1}`]
+      if (round === 0) await changePassword(ctx, { user: ada.email, password: old })
+      const [login] = await Promise.all([
+        post('/login', { email: ada.email, password: old }),
+        changePassword(ctx, { user: ada.email, password: next }),
+      ])
+      if (login.status === 200) tokens.push(login.body.data.token)
+    }
+
+    for (const token of tokens) expect((await me(token)).status).toBe(401)
+  })
+
+  test('is counted before it is looked at: many at once from one address are no way round', async ({
+    ada,
+    post,
+  }) => {
+    const from = fromElsewhere()
+    const attempts = await Promise.all(
+      Array.from({ length: 90 }, (_, index) =>
+        post('/login', { email: `nobody${index}@example.com`, password: 'wrong' }, undefined, from),
+      ),
+    )
+    const right = await post('/login', { email: ada.email, password: PASSWORD }, undefined, from)
+
+    const guesses = attempts.filter(({ status }) => status === 401)
+    expect(guesses.length).toBeLessThanOrEqual(60)
+    expect(right.status).toBe(429)
   })
 
   test('that ends takes its token along, and no other', async ({ ctx, ada, post, me }) => {

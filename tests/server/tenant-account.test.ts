@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto'
 import { unpackTar } from 'modern-tar'
 import { describe, expect } from 'vitest'
+import type { Context } from '../../src/core/context.js'
+import { addMember } from '../../src/core/identity/change-members.js'
+import { getTenant } from '../../src/core/tenants/tenant-store.js'
 import { test as house, provision } from '../support/house.js'
 import { asking, makeMember, objectOf } from '../support/member.js'
 import { fromElsewhere } from '../support/shop.js'
@@ -55,6 +58,14 @@ describe('the subscription', () => {
     expect(accepted.status).toBe(200)
     expect(third.error.details).toEqual({ code: 'products.max', current: 2, limit: 1 })
   })
+})
+
+test('a plan whose price is agreed on by hand is none that an owner takes', async ({ ask }) => {
+  const tried = await ask('PATCH', '/subscription', { plan: 'enterprise' })
+  const standing = await ask('GET', '/subscription')
+
+  expect([tried.status, tried.error.code]).toEqual([403, 'PLAN.BY_AGREEMENT'])
+  expect(objectOf(standing, 'subscription')).toMatchObject({ plan: { code: 'starter' } })
 })
 
 describe('webhook endpoints', () => {
@@ -190,6 +201,97 @@ describe('members', () => {
   })
 })
 
+test('an owner who is removed, or made something else, leaves no invitation behind', async ({
+  ctx,
+  app,
+  tenant,
+  ask,
+}) => {
+  const second = await makeMember(ctx, tenant.slug, 'owner')
+  const asSecond = asking(app, second.token)
+  const tokens: unknown[] = []
+  const inviteAs = async (email: string) => {
+    const { data } = await asSecond('POST', '/invitations', { email, role: 'owner' })
+    tokens.push(data.token)
+  }
+  await inviteAs(`sock-${tenant.slug}@example.com`)
+  await ask('PATCH', `/members/${second.id}`, { role: 'admin' })
+  await ask('PATCH', `/members/${second.id}`, { role: 'owner' })
+  await inviteAs(`puppet-${tenant.slug}@example.com`)
+  await ask('DELETE', `/members/${second.id}`)
+  const statuses = []
+  for (const token of tokens) {
+    const response = await app.request(
+      '/v1/auth/invitations/accept',
+      {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ token, name: 'Sock', password: 'long enough for anybody' }),
+      },
+      fromElsewhere(),
+    )
+    statuses.push(response.status)
+  }
+  const listed = await ask('GET', '/invitations')
+
+  expect(statuses).toEqual([404, 404])
+  expect(listed.data.items?.map(({ status }) => status)).toEqual(['revoked', 'revoked'])
+})
+
+test('who came by an invitation is let in elsewhere only by somebody who says so', async ({
+  ctx,
+  app,
+  ask,
+}) => {
+  const email = `ceo-${Math.random().toString(36).slice(2)}@bank.example`
+  const { data } = await ask('POST', '/invitations', { email, role: 'viewer' })
+  await app.request(
+    '/v1/auth/invitations/accept',
+    {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ token: data.token, name: 'CEO', password: 'known to the inviter' }),
+    },
+    fromElsewhere(),
+  )
+  const other = `b${Math.random().toString(36).slice(2, 9)}`
+  await provision(ctx, other)
+  const bank = await getTenant(ctx.platform, other)
+  const code = await codeOfAdding(ctx, bank, { user: email, role: 'owner' })
+  const said = await codeOfAdding(ctx, bank, { user: email, role: 'owner', unverified: true })
+
+  expect([code, said]).toEqual(['USER.UNVERIFIED', 'added'])
+})
+
+const codeOfAdding = (ctx: Context, tenant: { readonly id: string }, input: object) =>
+  addMember(ctx, tenant, input).then(
+    () => 'added',
+    (error: { code: string }) => error.code,
+  )
+
+describe('an idempotency key', () => {
+  test('tells times apart, and one caller from another', async ({ ctx, app, tenant, ask }) => {
+    await ask('POST', '/products', { code: 'p', name: 'P' })
+    const headers = { 'Idempotency-Key': 'times' }
+    const issue = (expires_at: string) =>
+      ask('POST', '/licenses', { product: 'p', expires_at }, headers)
+    const [first, again, other] = [
+      await issue('2030-01-01'),
+      await issue('2030-01-01T00:00:00Z'),
+      await issue('2040-01-01'),
+    ]
+    const developer = asking(app, (await makeMember(ctx, tenant.slug, 'developer')).token)
+    const key = { 'Idempotency-Key': 'ci' }
+    const mine = await ask('POST', '/api-keys', { name: 'ci' }, key)
+    const theirs = await developer('POST', '/api-keys', { name: 'ci' }, key)
+
+    expect(first.data).toEqual(again.data)
+    expect([other.status, other.error.code]).toEqual([422, 'VALIDATION.IDEMPOTENCY_MISMATCH'])
+    expect(theirs.status).toBe(201)
+    expect(theirs.data.secret).not.toBe(mine.data.secret)
+  })
+})
+
 describe('settings and branding', () => {
   test('are merged, refused where somebody was faster, and reset by null', async ({ ask }) => {
     const { headers } = await ask('GET', '/settings')
@@ -265,6 +367,25 @@ describe('the export', () => {
     const all = [...files.values()].join('')
     expect(all).not.toMatch(/whsec_|secret_encrypted|token_hash|"hash"|vx_[0-9A-Za-z]{39}/)
   })
+})
+
+test('an export that nobody reads holds up nobody, and HEAD makes none', async ({
+  app,
+  owner,
+  ask,
+}) => {
+  const headers = { Authorization: `Bearer ${owner.token}` }
+  const get = (method: string) =>
+    app.request('/v1/tenant/export', { method, headers }, fromElsewhere())
+  const head = await get('HEAD')
+  const first = await get('GET')
+  const second = await ask('GET', '/export')
+  await first.body?.cancel()
+  await expect.poll(async () => (await get('GET')).status, { timeout: 10_000 }).toBe(200)
+
+  expect(head.status).toBe(405)
+  expect(first.status).toBe(200)
+  expect([200, 503]).toContain(second.status)
 })
 
 describe('the audit log', () => {

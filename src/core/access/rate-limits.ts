@@ -14,7 +14,7 @@ import type { KeyStanding, RateLimit } from './api-key-store.js'
 
 /** How the requests of one key, tenant or address stand in their window. */
 export type LimitState = {
-  readonly scope: 'api_key' | 'tenant' | 'address' | 'login' | 'account'
+  readonly scope: 'api_key' | 'tenant' | 'address' | 'login'
   readonly limit: number
   readonly remaining: number
   readonly periodSeconds: number
@@ -44,8 +44,6 @@ export const ATTEMPTS: RateLimit = { requests: 60, periodSeconds: 60 }
 
 /** Attempts to log in that one address has for one account. */
 const LOGINS: RateLimit = { requests: 5, periodSeconds: 60 }
-/** Attempts that one account bears from wherever they come. */
-const ACCOUNT_LOGINS: RateLimit = { requests: 100, periodSeconds: 3_600 }
 
 /**
  * Counts requests in fixed windows: in memory for one process, in Redis for many, where the count is
@@ -127,16 +125,17 @@ export class RateLimits {
 
   /** Counts one attempt to log in, before the password is looked at. */
   async countLogin(email: string, address: string): Promise<LimitState> {
-    const own = await this.#consume('login', digest(email, address), LOGINS)
-    if (own.exceeded) return own
-    const all = await this.#consume('account', digest(email), ACCOUNT_LOGINS)
-    return all.exceeded ? all : own
+    return this.#consume('login', digest(email, address), LOGINS)
   }
 
   /** The password was right: what went before was no guessing. */
   async forgetLogins(email: string, address: string): Promise<void> {
     await this.#limiter('login', LOGINS).delete(digest(email, address))
-    await this.#limiter('account', ACCOUNT_LOGINS).delete(digest(email))
+  }
+
+  /** What was counted beforehand was no guess. */
+  async forgiveAttempt(address: string): Promise<void> {
+    await this.#limiter('address', ATTEMPTS).reward(address, 1)
   }
 
   /** How an address stands that must wait; undefined where it need not. */

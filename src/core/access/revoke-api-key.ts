@@ -1,8 +1,10 @@
 import { z } from 'zod'
 import type { Context } from '../context.js'
-import { inTransaction } from '../db/transaction.js'
+import type { IdempotentResult } from '../db/idempotency.js'
 import { AppError } from '../errors.js'
 import { parse } from '../parse.js'
+import type { Preconditions } from '../preconditions.js'
+import { inPlatformChange } from '../tenants/platform-change.js'
 import { slugSchema } from '../tenants/tenant.js'
 import { getTenant } from '../tenants/tenant-store.js'
 import type { ApiKey } from './api-key.js'
@@ -20,10 +22,19 @@ export const RevokeApiKeyInput = z.strictObject({
  *
  * @throws TENANT.NOT_FOUND, API_KEY.NOT_FOUND, API_KEY.INVALID_STATE, API_KEY.AMBIGUOUS
  */
-export async function revokeApiKey(ctx: Context, input: unknown): Promise<ApiKey> {
+export const revokeApiKey = async (ctx: Context, input: unknown): Promise<ApiKey> =>
+  (await revokeApiKeyOnce(ctx, input)).result
+
+/** The same for a caller who may repeat the request. */
+export async function revokeApiKeyOnce(
+  ctx: Context,
+  input: unknown,
+  { idempotencyKey }: Preconditions = {},
+): Promise<IdempotentResult<ApiKey>> {
   const { slug, key: named } = parse(RevokeApiKeyInput, input)
   const tenant = await getTenant(ctx.platform, slug)
-  return inTransaction(ctx.platform, async (transaction) => {
+  const request = { operation: 'api_keys.revoke', key: idempotencyKey, request: { named } }
+  return inPlatformChange(ctx, tenant.id, request, async (transaction) => {
     const at = ctx.now()
     const called = (await lockLiveApiKeys(transaction, tenant.id, at)).filter((key) =>
       isCalled(key, named),

@@ -109,12 +109,12 @@ async function withLines(db: PlatformDb, rows: readonly Row[]): Promise<Invoice[
 /** `INV-2026-000001`: without gaps within a year, as long as one process at a time asks. */
 export async function nextInvoiceNumber(db: PlatformDb, at: Date): Promise<string> {
   const prefix = `INV-${at.getUTCFullYear()}-`
-  const [row] = await rowsOf<{ last: string | null }>(
+  const [row] = await rowsOf<{ last: string }>(
     db,
-    'select max(number) as last from invoices where number like ?',
-    [`${prefix}______`],
+    'select number as last from invoices where number like ? order by length(number) desc, number desc limit 1',
+    [`${prefix}%`],
   )
-  const last = row?.last ? Number(row.last.slice(prefix.length)) : 0
+  const last = row ? Number(row.last.slice(prefix.length)) : 0
   return `${prefix}${String(last + 1).padStart(6, '0')}`
 }
 

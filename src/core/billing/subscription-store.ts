@@ -1,6 +1,7 @@
 import type { PlatformDb } from '../db/connect.js'
-import { affectedBy, rowsOf } from '../db/statements.js'
+import { affectedBy, insertRow, rowsOf } from '../db/statements.js'
 import { isFailure } from '../driver-failure.js'
+import { newId } from '../ids.js'
 
 export const SUBSCRIPTION_STATUSES = ['active', 'trialing', 'past_due', 'cancelled'] as const
 export type SubscriptionStatus = (typeof SUBSCRIPTION_STATUSES)[number]
@@ -115,3 +116,48 @@ export const setSubscription = (db: PlatformDb, subscription: Subscription) =>
       subscription.id,
     ],
   )
+
+/** That a subscription went from one plan to another, or to a trial. */
+export type SubscriptionChange = {
+  readonly fromPlanId: string
+  readonly toPlanId: string
+  readonly trialEndsAt: Date | undefined
+  readonly changedAt: Date
+}
+
+export const insertSubscriptionChange = (
+  db: PlatformDb,
+  subscriptionId: string,
+  change: SubscriptionChange,
+): Promise<void> =>
+  insertRow(db, 'subscription_changes', {
+    id: newId(),
+    subscription_id: subscriptionId,
+    from_plan_id: change.fromPlanId,
+    to_plan_id: change.toPlanId,
+    trial_ends_at: change.trialEndsAt ?? null,
+    changed_at: change.changedAt,
+  })
+
+/** In the order of their making. */
+export async function listSubscriptionChanges(
+  db: PlatformDb,
+  subscriptionId: string,
+): Promise<SubscriptionChange[]> {
+  const rows = await rowsOf<{
+    from_plan_id: string
+    to_plan_id: string
+    trial_ends_at: Date | null
+    changed_at: Date
+  }>(
+    db,
+    'select from_plan_id, to_plan_id, trial_ends_at, changed_at from subscription_changes where subscription_id = ? order by changed_at, id',
+    [subscriptionId],
+  )
+  return rows.map((row) => ({
+    fromPlanId: row.from_plan_id,
+    toPlanId: row.to_plan_id,
+    trialEndsAt: row.trial_ends_at ?? undefined,
+    changedAt: row.changed_at,
+  }))
+}

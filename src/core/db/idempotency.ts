@@ -50,7 +50,8 @@ export async function inIdempotentTransaction<Db extends Executor, T>(
 ): Promise<IdempotentResult<T>> {
   if (key === undefined) return { result: await store.transaction(work), replayed: false }
   const scopeKey = `${operation}/${key}`
-  const kept = await store.lend((db) => claim(db, scopeKey, requestHash(request), store.now()))
+  const claimedAt = store.now()
+  const kept = await store.lend((db) => claim(db, scopeKey, requestHash(request), claimedAt))
   if (kept) {
     return {
       result: revive<T>(store.seal ? store.seal.open(kept.answer, scopeKey) : kept.answer),
@@ -64,16 +65,20 @@ export async function inIdempotentTransaction<Db extends Executor, T>(
       await complete(
         transaction,
         scopeKey,
+        claimedAt,
         store.seal ? store.seal.close(text, scopeKey) : text,
         store.now(),
       )
       return answer
     })
-    if (Math.random() < PURGE_CHANCE) await store.lend((db) => purge(db, store.now()))
+    // no fault of the change, which is committed
+    if (Math.random() < PURGE_CHANCE)
+      await store.lend((db) => purge(db, store.now())).catch(() => {})
     return { result, replayed: false }
   } catch (error) {
     // after a lost connection the answer may be kept already: then the row must stay
-    if (!isFailure(error, 'connection lost')) await store.lend((db) => release(db, scopeKey))
+    if (!isFailure(error, 'connection lost'))
+      await store.lend((db) => release(db, scopeKey, claimedAt)).catch(() => {})
     throw error
   }
 }
@@ -85,6 +90,7 @@ export const requestHash = (request: unknown): Buffer =>
     .digest()
 
 function sorted(value: unknown): unknown {
+  if (value instanceof Date) return value.toISOString()
   if (Array.isArray(value)) return value.map(sorted)
   if (typeof value !== 'object' || value === null) return value
   return Object.fromEntries(
@@ -140,21 +146,26 @@ async function claim(
 async function complete(
   transaction: Executor,
   scopeKey: string,
+  claimedAt: Date,
   answer: string,
   now: Date,
 ): Promise<void> {
-  await affectedBy(
+  const done = await affectedBy(
     transaction,
-    "update idempotency_keys set status = 'done', response_body = ?, expires_at = ? where scope_key = ?",
-    [answer, addMilliseconds(now, KEPT_MS), scopeKey],
+    "update idempotency_keys set status = 'done', response_body = ?, expires_at = ? where scope_key = ? and status = 'in_progress' and created_at = ?",
+    [answer, addMilliseconds(now, KEPT_MS), scopeKey, claimedAt],
   )
+  // it took so long that another took the claim over: what was done is rolled back
+  if (done === 0) throw new AppError('VALIDATION.IDEMPOTENCY_IN_PROGRESS')
 }
 
-async function release(db: Executor, scopeKey: string): Promise<void> {
+async function release(db: Executor, scopeKey: string, claimedAt: Date): Promise<void> {
   await startingOver(() =>
-    affectedBy(db, "delete from idempotency_keys where scope_key = ? and status = 'in_progress'", [
-      scopeKey,
-    ]),
+    affectedBy(
+      db,
+      "delete from idempotency_keys where scope_key = ? and status = 'in_progress' and created_at = ?",
+      [scopeKey, claimedAt],
+    ),
   ).catch(() => {})
 }
 

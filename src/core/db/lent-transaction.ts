@@ -26,7 +26,10 @@ export async function inLentTransaction<T>(
 export async function inSnapshot<T>(connection: Connection, work: () => Promise<T>): Promise<T> {
   await runOn(connection, 'set transaction isolation level repeatable read')
   await runOn(connection, 'start transaction with consistent snapshot, read only')
-  const result = await work()
-  await runOn(connection, 'commit')
-  return result
+  try {
+    return await work()
+  } finally {
+    // nothing was written: this gives the snapshot back, whatever came of it
+    await runOn(connection, 'rollback')
+  }
 }

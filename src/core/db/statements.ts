@@ -65,16 +65,29 @@ type Row = Readonly<Record<string, Bindable>>
 export const insertRow = (db: Executor, table: string, row: Row): Promise<void> =>
   insertRows(db, table, [row])
 
-/** How many values one statement carries: far from what a packet holds, also with long ones. */
+/** How much one statement carries: far from what a packet holds. */
 const VALUES_AT_A_TIME = 8_000
+const BYTES_AT_A_TIME = 2_097_152
+
+/** The first rows, of which there is always one, that come to so many bytes. */
+function upTo(rows: readonly Row[], bytes: number): readonly Row[] {
+  let size = 0
+  const end = rows.findIndex((row) => {
+    for (const value of Object.values(row))
+      size += typeof value === 'string' ? value.length * 2 : 16
+    return size > bytes
+  })
+  return end < 0 ? rows : rows.slice(0, Math.max(1, end))
+}
 
 /** The same for many rows with the same columns, as few statements as that takes. */
 export async function insertRows(db: Executor, table: string, rows: readonly Row[]): Promise<void> {
   const columns = Object.keys(rows[0] ?? {})
   const atATime = Math.max(1, Math.floor(VALUES_AT_A_TIME / Math.max(1, columns.length)))
   const places = `(${columns.map(() => '?').join(', ')})`
-  for (let start = 0; start < rows.length; start += atATime) {
-    const some = rows.slice(start, start + atATime)
+  for (let start = 0; start < rows.length; ) {
+    const some = upTo(rows.slice(start, start + atATime), BYTES_AT_A_TIME)
+    start += some.length
     await execute(
       db,
       `insert into ${table} (${columns.join(', ')}) values ${some.map(() => places).join(', ')}`,

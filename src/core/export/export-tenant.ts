@@ -9,14 +9,15 @@ import type { TenantScope } from '../tenants/scope.js'
 import { type ExportedTable, PLATFORM_TABLES, TENANT_TABLES } from './exported-tables.js'
 
 /** How many rows one file of the archive holds: what is in memory at a time. */
-const ROWS_A_FILE = 2_000
-/** How long the snapshots are kept open for a reader who is slow. */
+const ROWS_A_FILE = 1_000
+/** How long the snapshots are kept open for a reader who is slow, and for one who takes nothing. */
 const LONGEST_MS = 600_000
+const LONGEST_PAUSE_MS = 30_000
 
 /** Each holds a connection of the platform and of the tenant until its reader is done. */
 const AT_ONCE = 2
 
-let running = 0
+const running = new Set<string>()
 
 type File = {
   readonly name: string
@@ -37,22 +38,28 @@ type Archive = {
  *
  * Where it cannot go on, the stream fails: no half archive looks like a whole one.
  *
- * @throws TENANT.EXPORT_BUSY while this process makes two already
+ * @throws TENANT.EXPORT_BUSY while this process makes two already, or one of this tenant
  */
 export async function exportTenant(
   ctx: Context,
   scope: TenantScope,
 ): Promise<ReadableStream<Uint8Array>> {
-  if (running === AT_ONCE) throw new AppError('TENANT.EXPORT_BUSY')
+  const { id: tenantId } = scope.tenant
+  if (running.size >= AT_ONCE || running.has(tenantId)) throw new AppError('TENANT.EXPORT_BUSY')
+  running.add(tenantId)
   const at = ctx.now()
-  await scope.transaction((transaction) =>
+  const told = scope.transaction((transaction) =>
     recordEvent(transaction, scope, {
       at,
       action: 'tenant.exported',
       objectType: 'tenant',
-      objectId: scope.tenant.id,
+      objectId: tenantId,
     }),
   )
+  await told.catch((error) => {
+    running.delete(tenantId)
+    throw error
+  })
   const { readable, controller } = createTarPacker()
   const files: File[] = []
   const archive: Archive = {
@@ -62,9 +69,17 @@ export async function exportTenant(
       const writer = controller
         .add({ name, size: bytes.length, type: 'file', mtime: at, mode: 0o644 })
         .getWriter()
-      // resolves when the reader has taken what was written before
-      await writer.write(new Uint8Array(bytes))
-      await writer.close()
+      const pause = setTimeout(
+        () => controller.error(new Error('nobody reads the export')),
+        LONGEST_PAUSE_MS,
+      )
+      try {
+        // resolves when the reader has taken what was written before
+        await writer.write(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length))
+        await writer.close()
+      } finally {
+        clearTimeout(pause)
+      }
       files.push({
         name,
         rows,
@@ -77,7 +92,6 @@ export async function exportTenant(
     () => controller.error(new Error('the export took too long')),
     LONGEST_MS,
   )
-  running += 1
   void write(ctx, scope, archive, at)
     .then(() => controller.finalize())
     .catch((error: unknown) => {
@@ -85,20 +99,22 @@ export async function exportTenant(
       controller.error(error)
     })
     .finally(() => {
-      running -= 1
+      running.delete(tenantId)
       clearTimeout(deadline)
     })
   return readable
 }
 
 async function write(ctx: Context, scope: TenantScope, archive: Archive, at: Date): Promise<void> {
-  await scope.snapshot(LONGEST_MS, async (connection) => {
-    for (const table of TENANT_TABLES) await writeTable(archive, connection, table, [])
-  })
   await ctx.platform.transaction(
     async (transaction) => {
-      for (const table of PLATFORM_TABLES)
-        await writeTable(archive, transaction, table, [scope.tenant.id])
+      // the first look makes the snapshot: both are of one moment, before anything is written
+      await rowsOf(transaction, 'select id from tenants where id = ?', [scope.tenant.id])
+      await scope.snapshot(LONGEST_MS, async (connection) => {
+        for (const table of TENANT_TABLES) await writeTable(archive, connection, table, [])
+        for (const table of PLATFORM_TABLES)
+          await writeTable(archive, transaction, table, [scope.tenant.id])
+      })
     },
     { isolationLevel: 'repeatable read' },
   )

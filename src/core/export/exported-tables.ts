@@ -144,6 +144,27 @@ export const TENANT_TABLES: readonly ExportedTable[] = [
       'created_at',
     ],
   },
+  // events on their way to the trail
+  {
+    name: 'outbox',
+    from: '(select * from outbox where relayed_at is null) rows_of',
+    key: 'id',
+    columns: [
+      'id',
+      'event_id',
+      'occurred_at',
+      'actor_type',
+      'actor_id',
+      'actor_name',
+      'on_behalf_of',
+      'action',
+      'object_type',
+      'object_id',
+      'request_id',
+      'changes',
+    ],
+    json: ['changes'],
+  },
 ]
 
 /** Of the platform database: the rows that are this tenant's. Each `from` binds the tenant's id once. */

@@ -14,7 +14,7 @@ import {
   lockInvitationByHash,
 } from './invitation-store.js'
 import { hashInvitationToken } from './invite.js'
-import { checkCredentials, type LoginAttempts } from './log-in.js'
+import { checkCredentials, holdProven, type LoginAttempts } from './log-in.js'
 import { insertMember } from './member-store.js'
 import { hashPassword } from './password.js'
 import { newPasswordSchema, type User, userNameSchema } from './user.js'
@@ -22,20 +22,18 @@ import { findUserByEmail } from './user-store.js'
 
 export const AcceptInvitationInput = z.strictObject({
   token: z.string('must be text').regex(/^vxi_[0-9A-Za-z]{40}$/, 'is no invitation'),
-  /** Of a new user: an invited address that nobody has gets one. */
-  name: userNameSchema.optional(),
+  /** Of a new user; one who is known keeps theirs. */
+  name: userNameSchema,
   /** The user's own; of a new user, the one to be. */
-  password: z
-    .string('must be text')
-    .min(1, 'must not be empty')
-    .max(256, 'must be at most 256 characters'),
+  password: newPasswordSchema,
 })
 
 /**
  * Makes a member of who holds an invitation: the user of that address, who proves it by the password, or a
- * new one. Answers with a token, as a login does. An invitation lets one in once.
+ * new one. Answers with a token, as a login does. An invitation lets one in once. That the address is theirs nobody
+ * has seen: the invitation went through the hands of who made it.
  *
- * @throws INVITATION.NOT_FOUND, VALIDATION.FAILED, AUTH.INVALID_CREDENTIALS, AUTH.ACCOUNT_LOCKED, MEMBER.EXISTS
+ * @throws INVITATION.NOT_FOUND, AUTH.INVALID_CREDENTIALS, AUTH.ACCOUNT_LOCKED, MEMBER.EXISTS
  */
 export async function acceptInvitation(
   ctx: Context,
@@ -45,30 +43,27 @@ export async function acceptInvitation(
   const { token, name, password } = parse(AcceptInvitationInput, input)
   const hash = hashInvitationToken(token)
   const { email } = await getOpen(ctx, ctx.platform, hash)
-  const known = await findUserByEmail(ctx.platform, email)
   // hashing takes longer than a transaction should
-  if (known) await checkCredentials(ctx, attempts, email, password)
-  const passwordHash = known ? '' : await hashPassword(parseNew(password, name))
+  const proven = (await findUserByEmail(ctx.platform, email))
+    ? await checkCredentials(ctx, attempts, email, password)
+    : undefined
+  const passwordHash = proven ? '' : await hashPassword(password)
   return inTransaction(ctx.platform, async (transaction) => {
-    const invitation = await getOpen(ctx, transaction, hash)
-    const by = known ? { type: 'user' as const, id: known.id, name: known.email } : ctx.actor
+    const { id, tenantId, role } = await getOpen(ctx, transaction, hash)
+    if (proven) await holdProven(transaction, proven)
     const user =
-      known ??
-      (await addUser({ ...ctx, actor: by }, transaction, {
-        email,
-        name: name ?? '',
-        passwordHash,
-      }))
+      proven?.user ??
+      (await addUser(ctx, transaction, { email, name, passwordHash, isVerified: false }))
     const at = ctx.now()
-    const acting = { ...ctx, actor: { type: 'user' as const, id: user.id, name: user.email } }
-    const { tenantId, role } = invitation
+    const actor = { ...ctx.actor, type: 'user', id: user.id, name: user.email } as const
+    const acting = { ...ctx, actor }
     await insertMember(transaction, { tenantId, userId: user.id, role }, at)
-    await closeInvitation(transaction, invitation.id, 'accepted_at', at)
+    await closeInvitation(transaction, id, 'accepted_at', at)
     await recordAudit(transaction, acting, tenantId, {
       at,
       action: 'invitation.accepted',
       objectType: 'invitation',
-      objectId: invitation.id,
+      objectId: id,
       changes: { after: { email, role } },
     })
     const minted = await addToken(acting, transaction, user, {
@@ -85,8 +80,3 @@ async function getOpen(ctx: Context, db: PlatformDb, hash: Buffer): Promise<Invi
   if (!invitation || !isOpen(invitation, ctx.now())) throw new AppError('INVITATION.NOT_FOUND')
   return invitation
 }
-
-const NewUser = z.object({ name: userNameSchema, password: newPasswordSchema })
-
-const parseNew = (password: string, name: string | undefined): string =>
-  parse(NewUser, { name, password }).password

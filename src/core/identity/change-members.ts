@@ -1,12 +1,15 @@
 import { z } from 'zod'
 import type { Context } from '../context.js'
+import type { PlatformDb } from '../db/connect.js'
 import { inTransaction } from '../db/transaction.js'
 import { AppError } from '../errors.js'
 import { recordAudit } from '../events/audit-store.js'
 import { parse } from '../parse.js'
 import { assertMatch, etagOfValue, type Preconditions } from '../preconditions.js'
+import { closeInvitation, lockOpenInvitationsBy } from './invitation-store.js'
 import {
   deleteMember,
+  findMember,
   insertMember,
   listMembers,
   lockMembers,
@@ -19,21 +22,27 @@ import { getUserByEmail } from './user-store.js'
 
 export const roleSchema = z.enum(ROLES, `must be one of ${ROLES.join(', ')}`)
 
-export const AddMemberInput = z.strictObject({ user: emailSchema, role: roleSchema })
+export const AddMemberInput = z.strictObject({
+  user: emailSchema,
+  role: roleSchema,
+  /** Also one who came by an invitation, and whose address nobody has proven. */
+  unverified: z.boolean().default(false),
+})
 
 /** The tenant, and what its member who asks is: an operator at the terminal may all. */
 export type MembersOf = { readonly id: string; readonly askedBy?: Role | undefined }
 
-/** Lets a user who exists into a tenant. @throws USER.NOT_FOUND, MEMBER.EXISTS */
+/** Lets a user who exists into a tenant. @throws USER.NOT_FOUND, USER.UNVERIFIED, MEMBER.EXISTS */
 export async function addMember(
   ctx: Context,
   { id: tenantId }: MembersOf,
   input: unknown,
 ): Promise<Member> {
-  const { user: email, role } = parse(AddMemberInput, input)
+  const { user: email, role, unverified } = parse(AddMemberInput, input)
   return inTransaction(ctx.platform, async (transaction) => {
     const at = ctx.now()
     const user = await getUserByEmail(transaction, email)
+    if (!user.isVerified && !unverified) throw new AppError('USER.UNVERIFIED', email)
     await insertMember(transaction, { tenantId, userId: user.id, role }, at)
     await recordAudit(transaction, ctx, tenantId, {
       at,
@@ -73,8 +82,9 @@ export async function changeRole(
     assertMatch(ifMatch, etagOfMember(member))
     assertMayChange(askedBy, { from: member.role, to: role })
     if (member.role === role) return member
-    if (member.role === 'owner') assertNotLastOwner(members)
+    if (member.role === 'owner') assertNotLastOwner(members, member)
     const at = ctx.now()
+    await revokeInvitationsOf(ctx, transaction, tenantId, user_id, at)
     await setMemberRole(transaction, tenantId, user_id, role, at)
     await recordAudit(transaction, ctx, tenantId, {
       at,
@@ -106,10 +116,12 @@ export async function removeMember(
     const member = pick(members, user_id)
     assertMatch(ifMatch, etagOfMember(member))
     assertMayChange(askedBy, { from: member.role })
-    if (member.role === 'owner') assertNotLastOwner(members)
+    if (member.role === 'owner') assertNotLastOwner(members, member)
+    const at = ctx.now()
+    await revokeInvitationsOf(ctx, transaction, tenantId, user_id, at)
     await deleteMember(transaction, tenantId, user_id)
     await recordAudit(transaction, ctx, tenantId, {
-      at: ctx.now(),
+      at,
       action: 'member.removed',
       objectType: 'user',
       objectId: user_id,
@@ -121,6 +133,15 @@ export async function removeMember(
 
 /** Changes with the role. */
 export const etagOfMember = ({ userId, role }: Member): string => etagOfValue([userId, role])
+
+/** @throws MEMBER.NOT_FOUND */
+export async function getMember(ctx: Context, tenantId: string, userId: string): Promise<Member> {
+  const member = userIdSchema.safeParse(userId).success
+    ? await findMember(ctx.platform, tenantId, userId)
+    : undefined
+  if (!member) throw new AppError('MEMBER.NOT_FOUND')
+  return member
+}
 
 /** The member of that address. @throws MEMBER.NOT_FOUND */
 export async function getMemberByEmail(
@@ -141,9 +162,31 @@ function pick(members: readonly Member[], userId: string): Member {
   return member
 }
 
-function assertNotLastOwner(members: readonly Member[]): void {
-  const owners = members.filter(({ role, isDisabled }) => role === 'owner' && !isDisabled)
-  if (owners.length <= 1) throw new AppError('MEMBER.LAST_OWNER')
+function assertNotLastOwner(members: readonly Member[], leaving: Member): void {
+  const others = members.filter(
+    ({ role, isDisabled, userId }) => role === 'owner' && !isDisabled && userId !== leaving.userId,
+  )
+  if (others.length === 0) throw new AppError('MEMBER.LAST_OWNER')
+}
+
+/** Whoever leaves, or becomes somebody else, leaves no door open behind them. */
+async function revokeInvitationsOf(
+  ctx: Context,
+  transaction: PlatformDb,
+  tenantId: string,
+  userId: string,
+  at: Date,
+): Promise<void> {
+  for (const { id, email, role } of await lockOpenInvitationsBy(transaction, tenantId, userId)) {
+    await closeInvitation(transaction, id, 'revoked_at', at)
+    await recordAudit(transaction, ctx, tenantId, {
+      at,
+      action: 'invitation.revoked',
+      objectType: 'invitation',
+      objectId: id,
+      changes: { before: { email, role } },
+    })
+  }
 }
 
 export function assertMayChange(

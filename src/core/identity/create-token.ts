@@ -9,7 +9,7 @@ import { instantSchema, parse } from '../parse.js'
 import { hashTokenSecret, mintTokenSecret, TOKEN_ABILITIES, type Token } from './token.js'
 import { deleteToken, insertToken, lockToken } from './token-store.js'
 import { emailSchema, type User, userIdSchema } from './user.js'
-import { getUserByEmail } from './user-store.js'
+import { getUserByEmail, lockUser } from './user-store.js'
 
 export const CreateTokenInput = z.strictObject({
   user: emailSchema,
@@ -29,16 +29,18 @@ export const CreateTokenInput = z.strictObject({
 /** A token and, this one time, its text: what is stored is a hash. */
 export type MintedToken = { readonly token: Token; readonly plainText: string }
 
-/** @throws USER.NOT_FOUND */
+/** @throws USER.NOT_FOUND, USER.DISABLED */
 export async function createToken(ctx: Context, input: unknown): Promise<MintedToken> {
   const { user: email, name, abilities, expires_at } = parse(CreateTokenInput, input)
   if (expires_at && expires_at <= ctx.now()) {
     throw new AppError('VALIDATION.FAILED').with({ expires_at: ['must be in the future'] })
   }
   const user = await getUserByEmail(ctx.platform, email)
-  return inTransaction(ctx.platform, (transaction) =>
-    addToken(ctx, transaction, user, { name, abilities, expiresAt: expires_at }),
-  )
+  return inTransaction(ctx.platform, async (transaction) => {
+    if ((await lockUser(transaction, user.id))?.isDisabled !== false)
+      throw new AppError('USER.DISABLED', email)
+    return addToken(ctx, transaction, user, { name, abilities, expiresAt: expires_at })
+  })
 }
 
 /** Mints a token and writes it with its audit row, in the caller's transaction. */

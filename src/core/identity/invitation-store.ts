@@ -10,6 +10,8 @@ export type Invitation = {
   readonly email: string
   readonly role: Role
   readonly invitedBy: string
+  /** Undefined where it was an operator. */
+  readonly invitedByUserId: string | undefined
   readonly expiresAt: Date
   readonly acceptedAt: Date | undefined
   readonly revokedAt: Date | undefined
@@ -22,6 +24,7 @@ type Row = {
   email: string
   role: Role
   invited_by: string
+  invited_by_user_id: number | string | null
   expires_at: Date
   accepted_at: Date | null
   revoked_at: Date | null
@@ -30,7 +33,7 @@ type Row = {
 
 // never the hash
 const COLUMNS =
-  'id, tenant_id, email, role, invited_by, expires_at, accepted_at, revoked_at, created_at'
+  'id, tenant_id, email, role, invited_by, invited_by_user_id, expires_at, accepted_at, revoked_at, created_at'
 
 const toInvitation = (row: Row): Invitation => ({
   id: row.id,
@@ -38,6 +41,7 @@ const toInvitation = (row: Row): Invitation => ({
   email: row.email,
   role: row.role,
   invitedBy: row.invited_by,
+  invitedByUserId: row.invited_by_user_id === null ? undefined : String(row.invited_by_user_id),
   expiresAt: row.expires_at,
   acceptedAt: row.accepted_at ?? undefined,
   revokedAt: row.revoked_at ?? undefined,
@@ -70,6 +74,20 @@ export async function lockInvitation(
     [tenantId, id],
   )
   return row && toInvitation(row)
+}
+
+/** Those of one member that still let somebody in, locked until the transaction ends. */
+export async function lockOpenInvitationsBy(
+  db: PlatformDb,
+  tenantId: string,
+  userId: string,
+): Promise<Invitation[]> {
+  const rows = await rowsOf<Row>(
+    db,
+    `select ${COLUMNS} from invitations where tenant_id = ? and invited_by_user_id = ? and open_for is not null for update`,
+    [tenantId, userId],
+  )
+  return rows.map(toInvitation)
 }
 
 export async function lockInvitationByHash(
@@ -105,6 +123,7 @@ export async function insertInvitation(
       role: invitation.role,
       token_hash: hash,
       invited_by: invitation.invitedBy,
+      invited_by_user_id: invitation.invitedByUserId ?? null,
       expires_at: invitation.expiresAt,
       created_at: invitation.createdAt,
       updated_at: invitation.createdAt,

@@ -73,6 +73,7 @@ export async function invite(
         email: wish.email,
         role: wish.role,
         invitedBy: ctx.actor.name,
+        invitedByUserId: ctx.actor.type === 'user' ? ctx.actor.id : undefined,
         expiresAt: addMilliseconds(at, wish.expires_in_days * DAY_MS),
         acceptedAt: undefined,
         revokedAt: undefined,

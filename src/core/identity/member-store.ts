@@ -3,6 +3,7 @@ import { affectedBy, insertRow, rowsOf } from '../db/statements.js'
 import { isFailure } from '../driver-failure.js'
 import { AppError } from '../errors.js'
 import { newId } from '../ids.js'
+import { lockTenant } from '../tenants/tenant-store.js'
 import type { Role } from './roles.js'
 
 /** A user as one tenant sees them. */
@@ -68,8 +69,7 @@ export async function findMember(
 
 /** All members, locked until the transaction ends: who counts owners counts alone. */
 export async function lockMembers(db: PlatformDb, tenantId: string): Promise<Member[]> {
-  // one row that always stands, so that two changes of members never cross
-  await rowsOf(db, 'select id from tenants where id = ? for update', [tenantId])
+  await lockTenant(db, tenantId)
   return listMembers(db, tenantId)
 }
 

@@ -8,17 +8,19 @@ type Row = {
   id: number | string
   name: string
   email: string
+  email_verified_at: Date | null
   disabled_at: Date | null
   created_at: Date | null
 }
 
 // never the password
-const COLUMNS = 'id, name, email, disabled_at, created_at'
+const COLUMNS = 'id, name, email, email_verified_at, disabled_at, created_at'
 
 const toUser = (row: Row): User => ({
   id: String(row.id),
   name: row.name,
   email: row.email,
+  isVerified: row.email_verified_at !== null,
   disabledAt: row.disabled_at ?? undefined,
   createdAt: row.created_at ?? undefined,
 })
@@ -35,7 +37,8 @@ export async function findUserByEmail(db: PlatformDb, email: string): Promise<Us
 }
 
 /** @throws USER.NOT_FOUND */
-export async function getUserByEmail(db: PlatformDb, email: string): Promise<User> {
+export async function getUserByEmail(db: PlatformDb, given: string): Promise<User> {
+  const email = given.trim().toLowerCase()
   const user = await findUserByEmail(db, email)
   if (!user) throw new AppError('USER.NOT_FOUND', email)
   return user
@@ -73,13 +76,19 @@ export async function listUsers(
 /** @throws USER.EXISTS: the unique index decides */
 export async function insertUser(
   db: PlatformDb,
-  user: { readonly name: string; readonly email: string; readonly passwordHash: string },
+  user: {
+    readonly name: string
+    readonly email: string
+    readonly passwordHash: string
+    readonly isVerified: boolean
+  },
   at: Date,
 ): Promise<User> {
   try {
     const [id] = await db('users').insert({
       name: user.name,
       email: user.email,
+      email_verified_at: user.isVerified ? at : null,
       password: user.passwordHash,
       created_at: at,
       updated_at: at,
@@ -88,6 +97,7 @@ export async function insertUser(
       id: String(id),
       name: user.name,
       email: user.email,
+      isVerified: user.isVerified,
       disabledAt: undefined,
       createdAt: at,
     }
@@ -111,8 +121,40 @@ export const replacePasswordHash = async (
     [to, at, userId, from],
   )) === 1
 
+/** By an operator, who thereby stands for the address. */
 export const setPasswordHash = (db: PlatformDb, userId: string, hash: string, at: Date) =>
-  affectedBy(db, 'update users set password = ?, updated_at = ? where id = ?', [hash, at, userId])
+  affectedBy(
+    db,
+    'update users set password = ?, email_verified_at = coalesce(email_verified_at, ?), updated_at = ? where id = ?',
+    [hash, at, at, userId],
+  )
+
+/**
+ * Holds a user until the transaction ends, so that no token is made beside a change of the password or a
+ * disabling. Undefined where the user is gone.
+ */
+export async function lockUser(
+  db: PlatformDb,
+  userId: string,
+): Promise<
+  { readonly passwordHash: string | undefined; readonly isDisabled: boolean } | undefined
+> {
+  const [row] = await rowsOf<{ password: string | null; disabled_at: Date | null }>(
+    db,
+    'select password, disabled_at from users where id = ? and deleted_at is null for update',
+    [userId],
+  )
+  return row && { passwordHash: row.password ?? undefined, isDisabled: row.disabled_at !== null }
+}
+
+/** The highest cost among the bcrypt hashes that Laravel left, or undefined where there are none. */
+export async function findBcryptCost(db: PlatformDb): Promise<number | undefined> {
+  const [row] = await rowsOf<{ cost: string | null }>(
+    db,
+    "select max(substring(password, 5, 2)) as cost from users where password like '$2%'",
+  )
+  return row?.cost ? Number(row.cost) : undefined
+}
 
 /** Answers false where it was so already. */
 export const setDisabled = async (

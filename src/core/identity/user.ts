@@ -5,6 +5,8 @@ export type User = {
   readonly id: string
   readonly name: string
   readonly email: string
+  /** Whether an operator stands for the address: one who came by an invitation may be anybody. */
+  readonly isVerified: boolean
   readonly disabledAt: Date | undefined
   readonly createdAt: Date | undefined
 }

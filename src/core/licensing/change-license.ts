@@ -5,7 +5,7 @@ import { AppError } from '../errors.js'
 import { recordEvent, recordEvents } from '../events/outbox-store.js'
 import { mergePatch } from '../merge-patch.js'
 import { metadataSchema } from '../metadata.js'
-import { parse } from '../parse.js'
+import { LATEST, parse } from '../parse.js'
 import { assertMatch, etagOf, type Preconditions } from '../preconditions.js'
 import { holdProducts, productCodes } from '../products/product-store.js'
 import type { TenantScope } from '../tenants/scope.js'
@@ -171,6 +171,8 @@ export function renewLicense(
             from,
           )
         : new Date(from.getTime() + wish.days * DAY_MS))
+    if (end && end > LATEST)
+      throw new AppError('VALIDATION.FAILED').with({ expires_at: ['must lie before 9000'] })
     if (!end || end <= from) {
       throw new AppError('VALIDATION.FAILED').with({
         expires_at: ['must be later than now and than the present end'],

@@ -90,6 +90,7 @@ export const IssueLicenseInput = z
   .refine(endsAfterStart, LATER)
 
 export const MAX_ISSUED_AT_ONCE = 1_000
+const MAX_ISSUED_BYTES = 4_194_304
 
 /** Many at once: all are issued, or none. */
 export const IssueLicensesInput = z
@@ -117,6 +118,12 @@ export const IssueLicensesInput = z
     ({ licenses }) =>
       licenses.reduce((sum, { quantity }) => sum + quantity, 0) <= MAX_ISSUED_AT_ONCE,
     { path: ['licenses'], message: `must come to at most ${MAX_ISSUED_AT_ONCE} licenses` },
+  )
+  .refine(
+    ({ licenses }) =>
+      licenses.reduce((sum, each) => sum + each.quantity * JSON.stringify(each).length, 0) <=
+      MAX_ISSUED_BYTES,
+    { path: ['licenses'], message: 'must come to at most 4 MiB: issue fewer at once' },
   )
 
 /** A merge patch: null takes away. Entitlements and metadata merge by name. */

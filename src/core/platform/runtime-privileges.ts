@@ -19,6 +19,7 @@ export const runtimePrivileges: Readonly<Record<string, string>> = {
   invitations: 'select, insert, update',
   personal_access_tokens: 'select, insert, update, delete',
   subscriptions: 'select, insert, update',
+  subscription_changes: 'select, insert',
   invoices: 'select, insert, update',
   invoice_lines: 'select, insert',
   api_keys: 'select, insert, update',

@@ -3,11 +3,13 @@ import type { EntitlementValue, Plan } from '../billing/plan.js'
 import { getPlanByCode, getPlanById } from '../billing/plan-store.js'
 import {
   findCurrentSubscription,
+  insertSubscriptionChange,
   type Subscription,
   setSubscription,
 } from '../billing/subscription-store.js'
 import type { Context } from '../context.js'
 import type { Executor } from '../db/statements.js'
+import { inTransaction } from '../db/transaction.js'
 import {
   type Entitlement,
   listEntitlements,
@@ -25,7 +27,7 @@ import { instantSchema, parse } from '../parse.js'
 import { assertMatch, type Preconditions } from '../preconditions.js'
 import { inPlatformChange } from '../tenants/platform-change.js'
 import type { TenantScope } from '../tenants/scope.js'
-import { setTenantPlan } from '../tenants/tenant-store.js'
+import { lockTenant, setTenantPlan } from '../tenants/tenant-store.js'
 import { countWebhookEndpoints } from '../webhooks/webhook-endpoint-store.js'
 import { etagOfSubscription } from './describe-subscription.js'
 
@@ -73,7 +75,7 @@ type Options = Preconditions & {
  * Subscribes a tenant to another plan, at once: its entitlements follow, overrides stay. To the plan that it
  * has, it makes the entitlements what that plan says, so that a change that was cut off is mended by asking again.
  *
- * @throws PLAN.NOT_FOUND, SUBSCRIPTION.NOT_FOUND, SUBSCRIPTION.LIMITS_EXCEEDED, REQUEST.PRECONDITION_FAILED
+ * @throws PLAN.NOT_FOUND, PLAN.BY_AGREEMENT, SUBSCRIPTION.NOT_FOUND, SUBSCRIPTION.LIMITS_EXCEEDED, REQUEST.PRECONDITION_FAILED
  */
 export async function changePlan(
   ctx: Context,
@@ -86,6 +88,9 @@ export async function changePlan(
     : { ...parse(ChangePlanInput, input), trial_ends_at: undefined }
   const to = await getPlanByCode(ctx.platform, wish.plan)
   if (!to.isOffered && !isOperator) throw new AppError('PLAN.NOT_FOUND', wish.plan, [])
+  if (to.priceCents === undefined && !isOperator) throw new AppError('PLAN.BY_AGREEMENT', to.code)
+  // of a transaction that is started over, what the first attempt changed in the tenant's database is told
+  let done: Planned | undefined
   const tenantId = scope.tenant.id
   const request = {
     operation: 'subscription.change',
@@ -93,40 +98,22 @@ export async function changePlan(
     request: wish,
   }
   const { result } = await inPlatformChange(ctx, tenantId, request, async (transaction) => {
+    if (!dryRun) await lockTenant(transaction, tenantId)
     const subscription = await findCurrentSubscription(transaction, tenantId, { lock: !dryRun })
     if (!subscription) throw new AppError('SUBSCRIPTION.NOT_FOUND')
     assertMatch(ifMatch, etagOfSubscription(subscription))
     const from = await getPlanById(transaction, subscription.planId)
     const endpoints = await countWebhookEndpoints(transaction, tenantId)
-    const inTenant = (db: Executor) => plan(db, to, endpoints)
     if (dryRun) {
-      const { changes, exceeded } = await scope.lend((connection) => inTenant(connection))
+      const { changes, exceeded } = await scope.lend((connection) =>
+        planOf(connection, to, endpoints),
+      )
       return { from, to, entitlements: changes, exceeded, subscription }
     }
     // the tenant's side first: where the platform's then fails, asking again does both
-    const { changes, exceeded } = await scope.transaction(async (connection) => {
-      const found = await inTenant(connection)
-      if (found.exceeded.length > 0 && !wish.accept_exceeded) {
-        throw new AppError('SUBSCRIPTION.LIMITS_EXCEEDED', to.code).with({
-          exceeded: found.exceeded,
-        })
-      }
-      const at = scope.now()
-      await putPlanEntitlements(connection, to.entitlements, at)
-      await insertMissingCounters(connection, countedCodes(to.entitlements), at)
-      await recordEvents(
-        connection,
-        scope,
-        found.changes.map(({ code, before, after }) => ({
-          at,
-          action: after === undefined ? 'entitlement.revoked' : 'entitlement.granted',
-          objectType: 'entitlement',
-          objectId: code,
-          changes: { before: { value: before ?? null }, after: { value: after ?? null } },
-        })),
-      )
-      return found
-    })
+    const applied = await applyPlan(scope, to, endpoints, wish.accept_exceeded)
+    done ??= applied
+    const { changes, exceeded } = done
     const at = ctx.now()
     const trial = wish.trial_ends_at
     const changed: Subscription = {
@@ -137,6 +124,12 @@ export async function changePlan(
     }
     if (from.id !== to.id || trial) {
       await setSubscription(transaction, changed)
+      await insertSubscriptionChange(transaction, subscription.id, {
+        fromPlanId: from.id,
+        toPlanId: to.id,
+        trialEndsAt: trial,
+        changedAt: at,
+      })
       await setTenantPlan(transaction, tenantId, to.id, at)
       await recordAudit(transaction, ctx, tenantId, {
         at,
@@ -154,12 +147,57 @@ export async function changePlan(
   return result
 }
 
-/** What another plan means to a tenant, as it stands now. Locks what it counts, inside a transaction. */
-async function plan(
-  db: Executor,
+/**
+ * Makes a tenant's entitlements what its plan says, where a change was cut off between the two databases.
+ *
+ * @throws SUBSCRIPTION.NOT_FOUND
+ */
+export async function reapplyPlan(ctx: Context, scope: TenantScope): Promise<void> {
+  await inTransaction(ctx.platform, async (transaction) => {
+    await lockTenant(transaction, scope.tenant.id)
+    const subscription = await findCurrentSubscription(transaction, scope.tenant.id)
+    if (!subscription) throw new AppError('SUBSCRIPTION.NOT_FOUND')
+    const endpoints = await countWebhookEndpoints(transaction, scope.tenant.id)
+    await applyPlan(scope, await getPlanById(transaction, subscription.planId), endpoints, true)
+  })
+}
+
+/** Writes what a plan grants into the tenant's database, with an event for each entitlement that changes. */
+function applyPlan(
+  scope: TenantScope,
   to: Plan,
   endpoints: number,
-): Promise<{ readonly changes: EntitlementChange[]; readonly exceeded: Exceeded[] }> {
+  acceptExceeded: boolean,
+): Promise<Planned> {
+  return scope.transaction(async (connection) => {
+    const found = await planOf(connection, to, endpoints)
+    if (found.exceeded.length > 0 && !acceptExceeded) {
+      throw new AppError('SUBSCRIPTION.LIMITS_EXCEEDED', to.code).with({
+        exceeded: found.exceeded,
+      })
+    }
+    const at = scope.now()
+    await putPlanEntitlements(connection, to.entitlements, at)
+    await insertMissingCounters(connection, countedCodes(to.entitlements), at)
+    await recordEvents(
+      connection,
+      scope,
+      found.changes.map(({ code, before, after }) => ({
+        at,
+        action: after === undefined ? 'entitlement.revoked' : 'entitlement.granted',
+        objectType: 'entitlement',
+        objectId: code,
+        changes: { before: { value: before ?? null }, after: { value: after ?? null } },
+      })),
+    )
+    return found
+  })
+}
+
+type Planned = { readonly changes: EntitlementChange[]; readonly exceeded: Exceeded[] }
+
+/** What another plan means to a tenant, as it stands now. Locks what it counts, inside a transaction. */
+async function planOf(db: Executor, to: Plan, endpoints: number): Promise<Planned> {
   const standing = await listEntitlements(db)
   const overridden = new Set(
     standing.filter(({ source }) => source === 'override').map(({ code }) => code),

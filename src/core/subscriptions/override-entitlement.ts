@@ -9,6 +9,7 @@ import {
   putPlanEntitlements,
 } from '../entitlements/entitlement-store.js'
 import { countedCodes, insertMissingCounters } from '../entitlements/usage-counter-store.js'
+import { AppError } from '../errors.js'
 import { recordEvent } from '../events/outbox-store.js'
 import { parse } from '../parse.js'
 import type { TenantScope } from '../tenants/scope.js'
@@ -51,11 +52,15 @@ export async function overrideEntitlement(
   return scope.transaction(async (transaction) => {
     const at = scope.now()
     const before = (await listEntitlements(transaction)).find((each) => each.code === code)
+    const kind = plan.entitlements.find((each) => each.code === code)?.type ?? before?.type
     if (value === undefined) {
       if (before?.source === 'override') await deleteEntitlement(transaction, code)
       await putPlanEntitlements(transaction, plan.entitlements, at)
     } else {
       const entitlement = { code, type: typeOf(value), value }
+      if (kind !== undefined && entitlement.type !== kind) {
+        throw new AppError('VALIDATION.FAILED').with({ value: [`must be ${KINDS[kind]}`] })
+      }
       await putOverride(transaction, entitlement, at)
       await insertMissingCounters(transaction, countedCodes([entitlement]), at)
     }
@@ -75,6 +80,12 @@ export async function overrideEntitlement(
     }
     return standing
   })
+}
+
+const KINDS: Readonly<Record<EntitlementType, string>> = {
+  boolean: 'true or false',
+  metered: 'a whole number, or unlimited',
+  text: 'text',
 }
 
 const typeOf = (value: EntitlementValue): EntitlementType =>

@@ -1,17 +1,28 @@
 import { z } from 'zod'
-import { type Invoice, invoiceLines, periodAfter, statusOf } from '../billing/invoice.js'
+import {
+  type Invoice,
+  invoiceLines,
+  periodAfter,
+  type Segment,
+  segmentsOf,
+  statusOf,
+} from '../billing/invoice.js'
 import { insertInvoice, nextInvoiceNumber } from '../billing/invoice-store.js'
+import type { Plan } from '../billing/plan.js'
 import { getPlanById } from '../billing/plan-store.js'
 import {
   findCurrentSubscription,
   listDueSubscriptions,
+  listSubscriptionChanges,
   type Subscription,
   setSubscription,
 } from '../billing/subscription-store.js'
 import { addMilliseconds } from '../clock.js'
 import type { Context } from '../context.js'
+import type { PlatformDb } from '../db/connect.js'
 import { type Lease, withLease } from '../db/lease.js'
 import { inTransaction } from '../db/transaction.js'
+import { listEntitlements } from '../entitlements/entitlement-store.js'
 import { AppError, asAppError } from '../errors.js'
 import { recordAudit } from '../events/audit-store.js'
 import { newId } from '../ids.js'
@@ -19,6 +30,7 @@ import { instantSchema, parse } from '../parse.js'
 import { placeOf, TenantScope } from '../tenants/scope.js'
 import type { Tenant } from '../tenants/tenant.js'
 import { findTenantById } from '../tenants/tenant-store.js'
+import { reapplyPlan } from './change-plan.js'
 import { takeSnapshots, usageOf } from './take-snapshots.js'
 
 const AT_A_TIME = 100
@@ -92,6 +104,8 @@ async function bring(
   // one that was never opened has used nothing, and one that is gone pays nothing
   if (!tenant || !['active', 'suspended'].includes(tenant.status)) return
   try {
+    // a change of plan that was cut off between the two databases is finished here at the latest
+    await reapplyPlan(ctx, scopeOf(ctx, tenant))
     let subscription: Subscription | undefined = due
     while (subscription && subscription.periodEnd <= asOf) {
       const invoice = await closePeriod(ctx, lease, tenant, subscription)
@@ -105,6 +119,10 @@ async function bring(
   }
 }
 
+/** Suspended tenants are billed too. */
+const scopeOf = (ctx: Context, tenant: Tenant): TenantScope =>
+  new TenantScope(ctx.tenantDatabases, placeOf(tenant), ctx.actor, ctx.now)
+
 /** Undefined where somebody has closed it meanwhile. */
 async function closePeriod(
   ctx: Context,
@@ -112,19 +130,25 @@ async function closePeriod(
   tenant: Tenant,
   seen: Subscription,
 ): Promise<Invoice | undefined> {
-  const scope = new TenantScope(ctx.tenantDatabases, placeOf(tenant), ctx.actor, ctx.now)
+  const scope = scopeOf(ctx, tenant)
   const period = { start: seen.periodStart, end: seen.periodEnd }
   await takeSnapshots(scope, period, { isClosing: true })
   const usage = await usageOf(scope, period)
+  const granted = new Map(
+    (await listEntitlements(scope.db)).map(({ code, value }) => [code, value]),
+  )
   return inTransaction(ctx.platform, async (transaction) => {
     await lease.fence(transaction)
     const subscription = await findCurrentSubscription(transaction, tenant.id, { lock: true })
     if (!subscription || subscription.periodStart.getTime() !== period.start.getTime()) return
-    const plan = await getPlanById(transaction, subscription.planId)
+    const changes = await listSubscriptionChanges(transaction, subscription.id)
+    const segments = segmentsOf(subscription, changes, period)
+    const plans = await plansOf(transaction, segments)
+    const plan = plans.get(segments.at(-1)?.planId ?? '')
     const at = ctx.now()
-    const lines = invoiceLines(plan, subscription, usage)
+    const lines = invoiceLines(segments, plans, granted, usage)
     const totalCents = lines.reduce((sum, { amountCents }) => sum + amountCents, 0)
-    const status = statusOf(plan, totalCents)
+    const status = statusOf(plans.values(), totalCents)
     const invoice: Invoice = {
       id: newId(),
       tenantId: tenant.id,
@@ -133,7 +157,7 @@ async function closePeriod(
       status,
       periodStart: period.start,
       periodEnd: period.end,
-      currency: plan.currency,
+      currency: plan?.currency ?? 'USD',
       totalCents,
       issuedAt: at,
       dueAt: status === 'open' ? addMilliseconds(at, DAYS_TO_PAY * DAY_MS) : undefined,
@@ -156,7 +180,7 @@ async function closePeriod(
       changes: {
         after: {
           number: invoice.number,
-          plan: plan.code,
+          plan: plan?.code ?? null,
           total_cents: totalCents,
           period_start: period.start,
           next_period_end: next.end,
@@ -165,6 +189,16 @@ async function closePeriod(
     })
     return invoice
   })
+}
+
+async function plansOf(
+  transaction: PlatformDb,
+  segments: readonly Segment[],
+): Promise<Map<string, Plan>> {
+  const plans = new Map<string, Plan>()
+  for (const { planId } of segments)
+    if (!plans.has(planId)) plans.set(planId, await getPlanById(transaction, planId))
+  return plans
 }
 
 async function endTrial(ctx: Context, lease: Lease, tenant: Tenant, asOf: Date): Promise<boolean> {

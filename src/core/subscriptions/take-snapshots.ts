@@ -1,4 +1,5 @@
 import { listEntitlements } from '../entitlements/entitlement-store.js'
+import { recordEvent } from '../events/outbox-store.js'
 import { newId } from '../ids.js'
 import type { TenantScope } from '../tenants/scope.js'
 import {
@@ -35,8 +36,8 @@ export async function takeSnapshots(
     const last = totals.at(-1)
     if (!last) return added
     afterId = last.id
-    added += await scope.transaction((transaction) =>
-      insertMissingSnapshots(
+    added += await scope.transaction(async (transaction) => {
+      const count = await insertMissingSnapshots(
         transaction,
         totals.map((total) => ({
           ...total,
@@ -46,8 +47,18 @@ export async function takeSnapshots(
           periodEnd: end,
         })),
         at,
-      ),
-    )
+      )
+      if (count > 0) {
+        await recordEvent(transaction, scope, {
+          at,
+          action: 'usage.snapshot_taken',
+          objectType: 'usage_snapshot',
+          objectId: start.toISOString().slice(0, 7),
+          changes: { after: { totals: count } },
+        })
+      }
+      return count
+    })
   }
 }
 

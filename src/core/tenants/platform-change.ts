@@ -9,7 +9,8 @@ import { inTransaction } from '../db/transaction.js'
 
 /**
  * A change of the platform's rows of one tenant: one transaction, and, where a key is given, one that is
- * done once. Answers are kept sealed, as they may hold a secret that is shown this once.
+ * done once for one actor. Answers are kept sealed, as they may hold a secret that is shown this once, to whoever
+ * asked.
  */
 export const inPlatformChange = <T>(
   ctx: Context,
@@ -27,6 +28,6 @@ export const inPlatformChange = <T>(
       transaction: (inner) => inTransaction(ctx.platform, inner),
       lend: (inner) => inner(ctx.platform),
     },
-    { ...request, operation: `${tenantId}/${request.operation}` },
+    { ...request, operation: `${tenantId}/${ctx.actor.type}:${ctx.actor.id}/${request.operation}` },
     work,
   )

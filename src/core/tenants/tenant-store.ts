@@ -1,4 +1,5 @@
 import type { PlatformDb } from '../db/connect.js'
+import { rowsOf } from '../db/statements.js'
 import { AppError } from '../errors.js'
 import type { Tenant, TenantStatus } from './tenant.js'
 
@@ -127,6 +128,10 @@ export async function setTenantStatus(
     })
   return moved === 1
 }
+
+/** One row that always stands: who counts what a tenant has on the platform, counts alone. */
+export const lockTenant = (db: PlatformDb, tenantId: string) =>
+  rowsOf(db, 'select id from tenants where id = ? for update', [tenantId])
 
 export const setTenantPlan = (db: PlatformDb, tenantId: string, planId: string, at: Date) =>
   db('tenants').where({ id: tenantId }).update({ plan_id: planId, updated_at: at })

@@ -165,6 +165,8 @@ class Batch {
         report.actor.type,
         report.actor.id,
         report.actor.name,
+        report.actor.address ?? null,
+        report.actor.userAgent?.slice(0, 256) ?? null,
         report.requestId ?? null,
         JSON.stringify({ after: { code: report.code, percent, current: next, limit } }),
         EVENT_SCHEMA_VERSION,
@@ -190,7 +192,7 @@ class Batch {
     if (this.#told.length > 0) {
       await runOn<ResultSetHeader>(
         connection,
-        'insert into outbox (event_id, occurred_at, action, object_type, object_id, actor_type, actor_id, actor_name, request_id, changes, schema_version) values ? on duplicate key update event_id = event_id',
+        'insert into outbox (event_id, occurred_at, action, object_type, object_id, actor_type, actor_id, actor_name, address, user_agent, request_id, changes, schema_version) values ? on duplicate key update event_id = event_id',
         [this.#told],
       )
     }

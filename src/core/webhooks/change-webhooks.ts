@@ -2,7 +2,6 @@ import { addMilliseconds } from '../clock.js'
 import type { Context } from '../context.js'
 import type { PlatformDb } from '../db/connect.js'
 import type { IdempotentResult } from '../db/idempotency.js'
-import { rowsOf } from '../db/statements.js'
 import { findEntitlementValue } from '../entitlements/entitlement-store.js'
 import { setTotal } from '../entitlements/usage-counter-store.js'
 import { AppError } from '../errors.js'
@@ -13,6 +12,7 @@ import { parse } from '../parse.js'
 import { assertMatch, etagOf, type Preconditions } from '../preconditions.js'
 import { inPlatformChange } from '../tenants/platform-change.js'
 import type { TenantScope } from '../tenants/scope.js'
+import { lockTenant } from '../tenants/tenant-store.js'
 import {
   assertWebhookMove,
   CreateWebhookInput,
@@ -81,10 +81,11 @@ export async function createWebhook(
 ): Promise<IdempotentResult<WebhookWithSecret>> {
   const wish = parse(CreateWebhookInput, input)
   const tenantId = scope.tenant.id
-  const granted = await findEntitlementValue(scope.db, LIMIT)
   const request = { operation: 'webhooks.create', key: idempotencyKey, request: wish }
-  const made = await inPlatformChange(ctx, tenantId, request, async (transaction) => {
+  return inPlatformChange(ctx, tenantId, request, async (transaction) => {
     const current = await lockCount(transaction, tenantId)
+    // asked while nobody changes the plan
+    const granted = await findEntitlementValue(scope.db, LIMIT)
     const limit = granted === null ? undefined : typeof granted === 'number' ? granted : 0
     if (limit !== undefined && current >= limit) {
       throw new AppError('ENTITLEMENTS.LIMIT_EXCEEDED', LIMIT, limit).with({
@@ -97,7 +98,7 @@ export async function createWebhook(
     const placeholder = await findFreePlaceholder(transaction, tenantId)
     const secret = mintWebhookSecret()
     const endpoint: WebhookEndpoint = {
-      id: placeholder ?? newId(),
+      id: placeholder?.id ?? newId(),
       tenantId,
       url: wish.url,
       description: wish.description,
@@ -105,7 +106,7 @@ export async function createWebhook(
       events: wish.events,
       previousSecretExpiresAt: undefined,
       disabledReason: undefined,
-      revision: 1,
+      revision: (placeholder?.revision ?? 0) + 1,
       createdAt: at,
       updatedAt: at,
     }
@@ -121,10 +122,9 @@ export async function createWebhook(
       objectId: endpoint.id,
       changes: { after: shown(endpoint) },
     })
+    await follow(ctx, scope, current + 1)
     return { endpoint, secret }
   })
-  await follow(ctx, scope)
-  return made
 }
 
 /** Changes what is named and leaves the rest. @throws WEBHOOK.NOT_FOUND, REQUEST.PRECONDITION_FAILED */
@@ -200,7 +200,7 @@ export async function deleteWebhook(
   const tenantId = scope.tenant.id
   const request = { operation: 'webhooks.delete', key: undefined, request: { id } }
   await inPlatformChange(ctx, tenantId, request, async (transaction) => {
-    await lockCount(transaction, tenantId)
+    const current = await lockCount(transaction, tenantId)
     const endpoint = await findWebhookEndpoint(transaction, tenantId, id, { lock: true })
     if (!endpoint) throw new AppError('WEBHOOK.NOT_FOUND')
     assertMatch(ifMatch, etagOf(endpoint.revision))
@@ -213,8 +213,8 @@ export async function deleteWebhook(
       objectId: id,
       changes: { before: shown(endpoint) },
     })
+    await follow(ctx, scope, current - 1)
   })
-  await follow(ctx, scope)
 }
 
 type Changes = Partial<WebhookEndpoint> & { readonly secret?: string }
@@ -262,14 +262,13 @@ async function change(
 
 /** How many there are; until the transaction ends nobody adds or takes one away. */
 async function lockCount(transaction: PlatformDb, tenantId: string): Promise<number> {
-  await rowsOf(transaction, 'select id from tenants where id = ? for update', [tenantId])
+  await lockTenant(transaction, tenantId)
   return countWebhookEndpoints(transaction, tenantId)
 }
 
 /** The tenant's own counter says the same; where it cannot be written, the next change does it. */
-async function follow(ctx: Context, scope: TenantScope): Promise<void> {
+async function follow(ctx: Context, scope: TenantScope, count: number): Promise<void> {
   try {
-    const count = await countWebhookEndpoints(ctx.platform, scope.tenant.id)
     await setTotal(scope.db, LIMIT, count, scope.now())
   } catch (error) {
     ctx.log.warn('the counter of webhook endpoints could not be written', { error })

@@ -111,13 +111,13 @@ export async function findWebhookEndpoint(
 export async function findFreePlaceholder(
   db: PlatformDb,
   tenantId: string,
-): Promise<string | undefined> {
-  const [row] = await rowsOf<{ id: string }>(
+): Promise<{ readonly id: string; readonly revision: number } | undefined> {
+  const [row] = await rowsOf<{ id: string; revision: number }>(
     db,
-    'select id from webhook_endpoints where placeholder_for = ? and url is null for update',
+    'select id, revision from webhook_endpoints where placeholder_for = ? and url is null for update',
     [tenantId],
   )
-  return row?.id
+  return row
 }
 
 export const insertWebhookEndpoint = (

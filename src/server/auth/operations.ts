@@ -9,8 +9,8 @@ import { ROLES } from '../../core/identity/roles.js'
 import { listMemberships, type Membership } from '../../core/identity/token-store.js'
 import type { User } from '../../core/identity/user.js'
 import { TENANT_STATUSES } from '../../core/tenants/tenant.js'
-import { clientAddress } from '../client-address.js'
-import { countAttempts, secondsLeft } from '../count-attempts.js'
+import { clientAddress, originOf } from '../client-address.js'
+import { countBeforehand, secondsLeft } from '../count-attempts.js'
 import type { Operation, OperationCall } from '../operation.js'
 import { setHeader } from '../set-header.js'
 
@@ -69,7 +69,7 @@ export const authOperations = (ctx: Context, limits: RateLimits): readonly AuthO
     isPublic: true,
     summary: 'Accept an invitation',
     description:
-      'Makes a member of who holds an invitation. A user of that address gives their password; where there is none, `name` and a new `password` make one.',
+      'Makes a member of who holds an invitation. A user of that address gives their password; where there is none, one is made with this name and password.',
     body: {
       schema: AcceptInvitationInput,
       example: {
@@ -150,7 +150,13 @@ export const authOperations = (ctx: Context, limits: RateLimits): readonly AuthO
     async handle({ c }) {
       const { token, user, admin } = c.get('standing')
       const who = user ?? admin
-      const actor = { type: 'user', id: who?.id ?? '', name: who?.email ?? '' } as const
+      const actor = {
+        // an admin runs the platform, and is no user of the same number
+        type: user ? 'user' : 'operator',
+        id: user ? user.id : `admin:${admin?.id}`,
+        name: who?.email ?? '',
+        ...originOf(c, ctx.config.trustedHops),
+      } as const
       await revokeToken(actingAs(ctx, actor, c.get('requestId')), { id: token.id }).catch(
         // somebody was faster: it has ended all the same
         (error) => {
@@ -163,7 +169,7 @@ export const authOperations = (ctx: Context, limits: RateLimits): readonly AuthO
 ]
 
 const asked = (ctx: Context, { c }: OperationCall): Context =>
-  actingAs(ctx, ctx.actor, c.get('requestId'))
+  actingAs(ctx, { ...ctx.actor, ...originOf(c, ctx.config.trustedHops) }, c.get('requestId'))
 
 /** Counts attempts by the address of the caller, and says when to come back. */
 function attempted<T>(
@@ -187,7 +193,7 @@ function attempted<T>(
     },
     forget: (email) => limits.forgetLogins(email, address),
   }
-  return countAttempts(c, limits, address, now, () => work(attempts))
+  return countBeforehand(c, limits, address, now, () => work(attempts))
 }
 
 async function sessionOf(

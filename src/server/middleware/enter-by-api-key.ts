@@ -36,7 +36,13 @@ export const enterByApiKey = (
     if (apiKey !== undefined && standing.appKeyId !== ctx.keyring.currentId) {
       lastUsed.rehash(ctx.keyring, standing.keyId, apiKey, standing.appKeyId)
     }
-    const actor = { type: 'api_key', id: standing.keyId, name: standing.keyId } as const
+    const actor = {
+      type: 'api_key',
+      id: standing.keyId,
+      name: standing.keyId,
+      address,
+      userAgent: c.req.header('user-agent'),
+    } as const
     c.set(
       'scope',
       new TenantScope(ctx.tenantDatabases, standing.tenant, actor, ctx.now, c.get('requestId')),

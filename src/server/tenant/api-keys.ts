@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { API_KEY_SCOPES, type ApiKey, isLive } from '../../core/access/api-key.js'
 import { findApiKey, pageApiKeys } from '../../core/access/api-key-store.js'
 import { createApiKeyOnce } from '../../core/access/create-api-key.js'
-import { revokeApiKey } from '../../core/access/revoke-api-key.js'
+import { revokeApiKeyOnce } from '../../core/access/revoke-api-key.js'
 import { rotateApiKeyOnce } from '../../core/access/rotate-api-key.js'
 import { AppError } from '../../core/errors.js'
 import { DEFAULT_PAGE, pageInput, placeOfCursor, toPage } from '../../core/page.js'
@@ -108,6 +108,8 @@ export const apiKeyOperations: readonly TenantOperation[] = [
     async handle(call) {
       const ctx = call.c.get('acting')
       const { name, scopes, expires_at } = parse(CreateApiKeyBody, call.body)
+      if (expires_at && expires_at <= ctx.now())
+        throw new AppError('VALIDATION.FAILED').with({ expires_at: ['must be in the future'] })
       const { result, replayed } = await createApiKeyOnce(
         ctx,
         {
@@ -187,12 +189,17 @@ export const apiKeyOperations: readonly TenantOperation[] = [
     summary: 'Revoke an API key',
     description: 'For good, in every process within a second.',
     parameter,
+    isIdempotent: true,
     answers: { 200: { description: 'The API key', schema: apiKeyAnswer } },
     errors: ['API_KEY.NOT_FOUND', 'API_KEY.INVALID_STATE', 'API_KEY.AMBIGUOUS'],
-    async handle({ c, id }) {
-      const ctx = c.get('acting')
-      const key = await revokeApiKey(ctx, { slug: c.get('scope').tenant.slug, key: id })
-      return { status: 200, data: { api_key: toObject(ctx.now())(key) } }
+    async handle(call) {
+      const ctx = call.c.get('acting')
+      const { result, replayed } = await revokeApiKeyOnce(
+        ctx,
+        { slug: call.c.get('scope').tenant.slug, key: call.id },
+        preconditionsOf(call),
+      )
+      return { status: 200, data: { api_key: toObject(ctx.now())(result) }, replayed }
     },
   },
 ]

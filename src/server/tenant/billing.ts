@@ -186,7 +186,12 @@ export const billingOperations: readonly TenantOperation[] = [
         }),
       },
     },
-    errors: ['SUBSCRIPTION.NOT_FOUND', 'SUBSCRIPTION.LIMITS_EXCEEDED', 'PLAN.NOT_FOUND'],
+    errors: [
+      'SUBSCRIPTION.NOT_FOUND',
+      'SUBSCRIPTION.LIMITS_EXCEEDED',
+      'PLAN.NOT_FOUND',
+      'PLAN.BY_AGREEMENT',
+    ],
     async handle(call) {
       const dryRun = parse(ChangePlanQuery, call.query).dry_run === 'true'
       const change = await changePlan(call.c.get('acting'), call.c.get('scope'), call.body, {
@@ -221,7 +226,7 @@ export const billingOperations: readonly TenantOperation[] = [
     tag,
     permission: 'billing.read',
     summary: 'List plans',
-    description: 'Those that the tenant may change to.',
+    description: 'What is offered. One without a price is agreed on with the operator.',
     answers: {
       200: { description: 'All of them', schema: z.strictObject({ items: z.array(planObject) }) },
     },

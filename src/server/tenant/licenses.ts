@@ -86,6 +86,7 @@ const shown = (changed: ChangedLicense, scope: TenantScope, status: 200 | 201 = 
   status,
   data: { license: toLicenseObject(changed, scope.now()) },
   etag: etagOf(changed.license.revision),
+  isVolatile: true,
 })
 
 const tag = 'tenant: licenses'
@@ -152,6 +153,7 @@ export const licenseOperations: readonly TenantOperation[] = [
   },
   {
     id: 'issueLicense',
+    isTagged: true,
     method: 'post',
     path: '/licenses',
     tag,

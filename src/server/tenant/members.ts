@@ -2,6 +2,7 @@ import { z } from 'zod'
 import {
   changeRole,
   etagOfMember,
+  getMember,
   removeMember,
   roleSchema,
 } from '../../core/identity/change-members.js'
@@ -92,6 +93,29 @@ export const memberOperations: readonly TenantOperation[] = [
       })
       const page = toPage(found, limit, 'user_id', ({ userId }) => [userId])
       return { status: 200, data: pageData(page, toMemberObject) }
+    },
+  },
+  {
+    id: 'showMember',
+    method: 'get',
+    path: '/members/{userId}',
+    tag,
+    permission: 'members.read',
+    summary: 'Show a member',
+    description: 'With an ETag for If-Match.',
+    parameter: ofMember,
+    isConditional: true,
+    answers: {
+      200: { description: 'The member', schema: z.strictObject({ member: memberObject }) },
+    },
+    errors: ['MEMBER.NOT_FOUND'],
+    async handle({ c, id: userId }) {
+      const member = await getMember(c.get('acting'), c.get('scope').tenant.id, userId)
+      return {
+        status: 200,
+        data: { member: toMemberObject(member) },
+        etag: etagOfMember(member),
+      }
     },
   },
   {

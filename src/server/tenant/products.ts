@@ -75,6 +75,7 @@ export const productOperations: readonly TenantOperation[] = [
     permission: 'products.write',
     summary: 'Create a product',
     description: 'Within the limit of the plan.',
+    isTagged: true,
     body: { schema: CreateProductInput, example: { code: 'editor', name: 'Acme Editor' } },
     isIdempotent: true,
     answers: { 201: { description: 'Created', schema: productAnswer } },

@@ -114,6 +114,7 @@ export const webhookOperations: readonly TenantOperation[] = [
     permission: 'webhooks.write',
     summary: 'Create a webhook endpoint',
     description: 'Within the limit of the plan. The secret is in this answer, and nowhere else.',
+    isTagged: true,
     body: {
       schema: CreateWebhookInput,
       example: { url: 'https://hooks.example.com/validonx', events: ['license.revoked'] },

@@ -5,6 +5,8 @@ import { createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
 import { memberJson } from './shown.js'
 
+type Options = { readonly tenant: string; readonly role: string; readonly unverified?: true }
+
 export const memberAdd = (runtime: Runtime) =>
   createCommand({
     name: 'add',
@@ -14,16 +16,18 @@ export const memberAdd = (runtime: Runtime) =>
     .argument('<email>', 'the user')
     .requiredOption('--tenant <slug>', 'the tenant')
     .requiredOption('--role <role>', ROLES.join(', '))
+    .option('--unverified', 'also one who came by an invitation, and may be anybody')
     .action(
-      withContext(
-        runtime,
-        async ({ ctx, terminal }, email: string, options: { tenant: string; role: string }) => {
-          const tenant = await getTenant(ctx.platform, options.tenant)
-          const member = await addMember(ctx, tenant, { user: email, role: options.role })
-          await terminal.record(
-            memberJson(member),
-            () => `${member.email} is ${member.role} of ${tenant.slug}`,
-          )
-        },
-      ),
+      withContext(runtime, async ({ ctx, terminal }, email: string, options: Options) => {
+        const tenant = await getTenant(ctx.platform, options.tenant)
+        const member = await addMember(ctx, tenant, {
+          user: email,
+          role: options.role,
+          unverified: options.unverified === true,
+        })
+        await terminal.record(
+          memberJson(member),
+          () => `${member.email} is ${member.role} of ${tenant.slug}`,
+        )
+      }),
     )
