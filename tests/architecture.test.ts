@@ -26,6 +26,7 @@ const NOUNS = [
   'core/webhooks',
   'core/subscriptions',
   'core/export',
+  'core/audit',
 ]
 const PLAN: Readonly<Record<string, readonly string[]>> = {
   migrations: [],
@@ -53,6 +54,7 @@ const PLAN: Readonly<Record<string, readonly string[]>> = {
     'core/webhooks',
   ],
   'core/export': [...HOUSE],
+  'core/audit': [...HOUSE, 'core/webhooks'],
   'core/fleet': [...NOUNS, 'migrations', 'seeds'],
   'core/provisioning': [...NOUNS, 'core/fleet', 'migrations', 'seeds'],
   'core/platform': [...NOUNS, 'core/fleet', 'migrations', 'seeds'],

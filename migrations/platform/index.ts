@@ -24,6 +24,7 @@ import * as invitations from './20261124-02-invitations.js'
 import * as idempotencyKeys from './20261124-03-idempotency-keys.js'
 import * as planEntitlementsOveragePrice from './20261124-04-plan-entitlements-overage-price.js'
 import * as subscriptionChanges from './20261124-05-subscription-changes.js'
+import * as auditCheckpoints from './20261124-06-audit-checkpoints.js'
 
 /** Every change of the platform database, oldest first. */
 export const platformMigrations: readonly Migration[] = [
@@ -52,4 +53,5 @@ export const platformMigrations: readonly Migration[] = [
   idempotencyKeys,
   planEntitlementsOveragePrice,
   subscriptionChanges,
+  auditCheckpoints,
 ]

@@ -7,6 +7,11 @@ import { apiKeyCreate } from './commands/apikey/create.js'
 import { apiKeyList } from './commands/apikey/list.js'
 import { apiKeyRevoke } from './commands/apikey/revoke.js'
 import { apiKeyRotate } from './commands/apikey/rotate.js'
+import { auditAnchor } from './commands/audit/anchor.js'
+import { auditExport } from './commands/audit/export.js'
+import { auditPrune } from './commands/audit/prune.js'
+import { auditTail } from './commands/audit/tail.js'
+import { auditVerify } from './commands/audit/verify.js'
 import { billingRun } from './commands/billing/run.js'
 import { config } from './commands/config.js'
 import { devDemo } from './commands/dev/demo.js'
@@ -193,6 +198,16 @@ export function createProgram(runtime: Runtime): Command {
       ]),
     )
     .addCommand(createGroup('billing', 'closing periods', [billingRun(runtime)]))
+    .commandsGroup('Trail:')
+    .addCommand(
+      createGroup('audit', 'what was done, and by whom', [
+        auditTail(runtime),
+        auditVerify(runtime),
+        auditAnchor(runtime),
+        auditExport(runtime),
+        auditPrune(runtime),
+      ]),
+    )
     .commandsGroup('Run:')
     .addCommand(serve(runtime))
     .addHelpText(

@@ -96,8 +96,24 @@ export const withContext = <Args extends unknown[]>(
       report: (step) => session.terminal.live(`${step} …`),
     })
     await using _ = ctx
-    await work({ ...session, ctx, startedServer }, ...args)
+    try {
+      await work({ ...session, ctx, startedServer }, ...args)
+    } finally {
+      await settle(session, ctx)
+    }
   })
+
+/** The command's own events go to the trail before it leaves; a server, or the next command, does it otherwise. */
+async function settle({ log }: Session, ctx: Context): Promise<void> {
+  try {
+    const { settleTrail } = await import('../core/audit/trail-keeper.js')
+    await settleTrail(ctx, ctx.touched.values())
+  } catch (error) {
+    log.warn('what was done is not on the audit trail yet: the next command takes it there', {
+      error,
+    })
+  }
+}
 
 export const isProduction = ({ environment }: Pick<Runtime, 'environment'>): boolean =>
   environment.NODE_ENV === 'production'

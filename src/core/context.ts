@@ -9,7 +9,7 @@ import { type Holder, thisProcess } from './db/holder.js'
 import type { LeaseTerms } from './db/lease.js'
 import { Provisioner } from './db/provisioner.js'
 import { addressOf, type Login, type ServerAddress } from './db/server-address.js'
-import { TenantDatabaseManager } from './db/tenant-database-manager.js'
+import { TenantDatabaseManager, type TenantPlace } from './db/tenant-database-manager.js'
 import { runtimeUser, tenantUser } from './db/user-names.js'
 import { AppError } from './errors.js'
 import type { Log } from './log.js'
@@ -40,6 +40,8 @@ export type Context = AsyncDisposable & {
   /** The platform database, under the runtime login. */
   readonly platform: PlatformDb
   readonly tenantDatabases: TenantDatabaseManager
+  /** Tenants that may have been written to: their events are relayed before the process leaves. */
+  readonly touched: Map<string, TenantPlace>
   readonly actor: Actor
   /** The request that is answered, for the trail; absent at a terminal. */
   readonly requestId?: string | undefined
@@ -129,6 +131,7 @@ export function createContext({
     access,
     platform,
     tenantDatabases,
+    touched: new Map(),
     actor: actor ?? operatorActor(config.operator),
     lease: { holder: holder ?? thisProcess(), seconds: config.leaseTime },
     now,

@@ -520,6 +520,18 @@ export const catalogue = {
       `No previous application key has the id "${keyId}". "validonx keyring status" shows the ids.`,
   }),
 
+  'AUDIT.ANCHOR_INVALID': entry({
+    status: 422,
+    exit: 65,
+    say: (why: string) => `This is no anchor of the trail: ${why}.`,
+  }),
+  'AUDIT.BROKEN': entry({
+    status: 500,
+    exit: 1,
+    say: (sequence: number, what: string, why: string) =>
+      `The trail does not hold: row ${sequence} is ${what}: ${why}.`,
+  }),
+
   'RATE_LIMIT.EXCEEDED': entry({
     status: 429,
     exit: 75,

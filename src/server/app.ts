@@ -3,6 +3,7 @@ import { KeyStandings } from '../core/access/key-standings.js'
 import { LastUsed } from '../core/access/last-used.js'
 import { RateLimits } from '../core/access/rate-limits.js'
 import type { Context } from '../core/context.js'
+import type { TenantPlace } from '../core/db/tenant-database-manager.js'
 import { AppError, asAppError } from '../core/errors.js'
 import { UsageWriter } from '../core/usage/usage-writer.js'
 import { allowedMethods } from './allowed-methods.js'
@@ -39,7 +40,12 @@ export type App = AsyncDisposable &
   }
 
 /** The whole HTTP surface, without a port: tests call `createApp(ctx).request(...)`. */
-export function createApp(ctx: Context, readiness: Readiness): App {
+export function createApp(
+  ctx: Context,
+  readiness: Readiness,
+  /** Is told of every tenant that may have been written to. */
+  touch: (tenant: TenantPlace) => void = () => {},
+): App {
   const standings = new KeyStandings(ctx.platform)
   const lastUsed = new LastUsed(ctx.platform, ctx.tenantDatabases, ctx.log)
   const limits = createRateLimits(ctx)
@@ -69,14 +75,14 @@ export function createApp(ctx: Context, readiness: Readiness): App {
   for (const base of BASES) {
     // default-deny: everything under a base is behind its guard, also what does not exist
     app.use(`${base}/integration/*`, enterByApiKey(ctx, standings, limits, lastUsed), limitBody())
-    mount(app, `${base}/integration`, integration, assertScope)
+    mount(app, `${base}/integration`, integration, assertScope, touch)
 
     const open = auth.filter(({ isPublic }) => isPublic)
     const isOpen = new Set(
       open.map(({ method, path }) => `${method.toUpperCase()} ${base}/auth${path}`),
     )
     app.use(`${base}/auth/*`, authenticate(ctx, limits, lastUsed, isOpen), limitBody())
-    mount(app, `${base}/auth`, auth, () => {})
+    mount(app, `${base}/auth`, auth, () => {}, touch)
 
     app.use(
       `${base}/tenant/*`,
@@ -84,7 +90,7 @@ export function createApp(ctx: Context, readiness: Readiness): App {
       enterByMembership(ctx),
       limitBody(),
     )
-    mount(app, `${base}/tenant`, tenantOperations, assertPermitted)
+    mount(app, `${base}/tenant`, tenantOperations, assertPermitted, touch)
   }
 
   app.notFound((c) => {

@@ -8,6 +8,7 @@ import {
 import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { getRequestListener } from '@hono/node-server'
+import { TrailKeeper } from '../core/audit/trail-keeper.js'
 import type { Context } from '../core/context.js'
 import { AppError } from '../core/errors.js'
 import { newId } from '../core/ids.js'
@@ -39,7 +40,8 @@ export type Listening = {
 export async function listen(ctx: Context): Promise<Listening> {
   const { host, port, drainDelay, stopTimeout } = ctx.config
   const readiness = createReadiness(ctx.platform)
-  const app = createApp(ctx, readiness.ask)
+  const trail = new TrailKeeper(ctx)
+  const app = createApp(ctx, readiness.ask, (tenant) => trail.touch(tenant))
   const answer = getRequestListener(app.fetch, { errorHandler: refuseUnreadable })
   let stopping = false
   const server = createServer(
@@ -74,6 +76,7 @@ export async function listen(ctx: Context): Promise<Listening> {
       const clean = await closeWithin(server, stopTimeout * 1000)
       unwatch()
       await app[Symbol.asyncDispose]()
+      await trail[Symbol.asyncDispose]()
       return clean
     },
   }

@@ -1,6 +1,7 @@
 import type { Hono, Context as HonoContext } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { z } from 'zod'
+import type { TenantPlace } from '../core/db/tenant-database-manager.js'
 import { AppError, type ErrorCode } from '../core/errors.js'
 import type { ServerEnv } from './env.js'
 import { success } from './envelope.js'
@@ -56,6 +57,8 @@ export type Operation = {
     /** No body at all means an empty object. */
     readonly isOptional?: true
   }
+  /** Whether it may leave an event in the tenant's outbox; where absent, all but reads may. */
+  readonly writes?: boolean
   /** Takes the Idempotency-Key header. */
   readonly isIdempotent?: true
   /** Takes the If-Match header, or, where it reads, If-None-Match; its answers have an ETag. */
@@ -75,12 +78,16 @@ export type Operation = {
 
 export const REPLAYED_HEADER = 'Idempotency-Replayed'
 
-/** @param admit decides whether the caller may use an operation at all, before anything is read */
+/**
+ * @param admit decides whether the caller may use an operation at all, before anything is read
+ * @param touch is told of a tenant that an operation may have written to
+ */
 export function mount<Kind extends Operation>(
   app: Hono<ServerEnv>,
   base: string,
   operations: readonly Kind[],
   admit: (c: HonoContext<ServerEnv>, operation: Kind) => void,
+  touch: (tenant: TenantPlace) => void,
 ): void {
   for (const each of operations) {
     app.on(each.method, base + each.path.replaceAll(/\{(\w+)\}/g, ':$1'), async (c) => {
@@ -98,6 +105,9 @@ export function mount<Kind extends Operation>(
         idempotencyKey: each.isIdempotent ? readIdempotencyKey(c) : undefined,
         ifMatch: each.isConditional ? c.req.header('if-match') : undefined,
       })
+      const scope = c.get('scope')
+      if (scope && each.writes !== false && (each.method !== 'get' || each.writes))
+        touch(scope.tenant)
       if (answer instanceof Response) return answer
       const { status, data, replayed, etag, isVolatile } = answer
       if (etag !== undefined) {

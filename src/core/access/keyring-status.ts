@@ -10,6 +10,8 @@ export type AppKeyStatus = {
   readonly apiKeys: number
   readonly tenantLogins: number
   readonly webhookSecrets: number
+  /** Keys of the trail's chain: one, under whichever application key `init` saw last. */
+  readonly auditKeys: number
 }
 
 /** What still hangs on each application key: those of the ring, and those that rows name and the ring lacks. */
@@ -17,7 +19,14 @@ export async function keyringStatus(ctx: Context): Promise<AppKeyStatus[]> {
   const apiKeys = await countByAppKey(ctx.platform, ctx.now())
   const logins = await countLogins(ctx.platform)
   const secrets = await countSecrets(ctx.platform)
-  const ids = new Set([...ctx.keyring.ids, ...apiKeys.keys(), ...logins.keys(), ...secrets.keys()])
+  const auditKeys = await countAuditKeys(ctx.platform)
+  const ids = new Set([
+    ...ctx.keyring.ids,
+    ...apiKeys.keys(),
+    ...logins.keys(),
+    ...secrets.keys(),
+    ...auditKeys.keys(),
+  ])
   return [...ids].map((keyId) => ({
     keyId,
     role:
@@ -25,6 +34,7 @@ export async function keyringStatus(ctx: Context): Promise<AppKeyStatus[]> {
     apiKeys: apiKeys.get(keyId) ?? 0,
     tenantLogins: logins.get(keyId) ?? 0,
     webhookSecrets: secrets.get(keyId) ?? 0,
+    auditKeys: auditKeys.get(keyId) ?? 0,
   }))
 }
 
@@ -43,6 +53,7 @@ export async function assertRetirable(ctx: Context, keyId: string): Promise<void
     [status.apiKeys, 'API keys that were not used since'],
     [status.tenantLogins, 'logins of tenants'],
     [status.webhookSecrets, 'webhook secrets'],
+    [status.auditKeys, 'key of the audit chain ("validonx init" seals it anew)'],
   ] as const
   const named = left.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
   if (named.length > 0) {
@@ -50,6 +61,7 @@ export async function assertRetirable(ctx: Context, keyId: string): Promise<void
       api_keys: status.apiKeys,
       tenant_logins: status.tenantLogins,
       webhook_secrets: status.webhookSecrets,
+      audit_keys: status.auditKeys,
     })
   }
 }
@@ -68,6 +80,14 @@ const countSecrets = async (db: PlatformDb): Promise<Map<string, number>> =>
     await rowsOf(
       db,
       "select substring_index(substring_index(secret_encrypted, '.', 2), '.', -1) as key_id, count(*) as count from webhook_endpoints group by key_id",
+    ),
+  )
+
+const countAuditKeys = async (db: PlatformDb): Promise<Map<string, number>> =>
+  toMap(
+    await rowsOf(
+      db,
+      "select substring_index(substring_index(value, '.', 2), '.', -1) as key_id, count(*) as count from platform_settings where name = 'audit_key' group by key_id",
     ),
   )
 

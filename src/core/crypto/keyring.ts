@@ -99,6 +99,9 @@ export class Keyring {
   }
 }
 
+/** The id of the application key that a text was sealed under. */
+export const keyIdOf = (sealed: string): string => sealed.split('.')[1] ?? ''
+
 const derive = (key: Buffer, purpose: Purpose, detail = ''): Buffer =>
   Buffer.from(
     hkdfSync('sha256', key, 'validonx', detail === '' ? purpose : `${purpose}/${detail}`, 32),

@@ -100,6 +100,7 @@ async function addMissing(ctx: Context, tenant: Tenant): Promise<void> {
     const branding = { displayName: tenant.name, ...brandingSeed }
     if (await insertMissingBranding(transaction, branding, at)) added.push('branding')
     if (added.length === 0) return
+    ctx.touched.set(tenant.id, placeOf(tenant))
     await insertOutbox(transaction, {
       occurredAt: at,
       actor: ctx.actor,

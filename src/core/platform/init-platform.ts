@@ -1,6 +1,7 @@
 import type { Migration } from '../../../migrations/migration.js'
 import { platformMigrations } from '../../../migrations/platform/index.js'
 import { type PlanSeed, planSeeds } from '../../../seeds/platform/plans.js'
+import { ensureAuditKey } from '../audit/audit-key.js'
 import type { Config } from '../config.js'
 import { type Context, runtimeLogin } from '../context.js'
 import type { PlatformDb } from '../db/connect.js'
@@ -93,6 +94,7 @@ export async function initPlatform(
       await registerFirstServer(db, serverVersion, ctx.now())
       report('building the template databases')
       for (const { server } of await listServers(db)) await prepareTemplate(ctx, db, server)
+      await ensureAuditKey(ctx, db)
       await markReady(ctx, db)
       return {
         platformId: platformId.id,

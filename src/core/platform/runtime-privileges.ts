@@ -23,6 +23,7 @@ export const runtimePrivileges: Readonly<Record<string, string>> = {
   invoices: 'select, insert, update',
   invoice_lines: 'select, insert',
   api_keys: 'select, insert, update',
+  audit_checkpoints: 'select',
   audit_logs: 'select, insert, update (sequence, previous_hash, hash)',
   webhook_endpoints: 'select, insert, update, delete',
   webhook_deliveries: 'select, insert, update, delete',

@@ -31,6 +31,7 @@ export const inTenant = (
     const at = job.ctx.now()
     const told = await work(transaction, at)
     if (!told) return
+    job.ctx.touched.set(job.tenant.id, placeOf(job.tenant))
     await insertOutbox(transaction, {
       occurredAt: at,
       actor: job.ctx.actor,

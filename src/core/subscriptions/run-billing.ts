@@ -120,8 +120,10 @@ async function bring(
 }
 
 /** Suspended tenants are billed too. */
-const scopeOf = (ctx: Context, tenant: Tenant): TenantScope =>
-  new TenantScope(ctx.tenantDatabases, placeOf(tenant), ctx.actor, ctx.now)
+const scopeOf = (ctx: Context, tenant: Tenant): TenantScope => {
+  ctx.touched.set(tenant.id, placeOf(tenant))
+  return new TenantScope(ctx.tenantDatabases, placeOf(tenant), ctx.actor, ctx.now)
+}
 
 /** Undefined where somebody has closed it meanwhile. */
 async function closePeriod(

@@ -79,7 +79,8 @@ export async function enterTenant(ctx: Context, slug: string): Promise<TenantSco
 /** @throws TENANT.STATUS.SUSPENDED, TENANT.INVALID_STATE */
 export function openTenant(ctx: Context, tenant: Tenant): TenantScope {
   assertActive(tenant)
-  return new TenantScope(ctx.tenantDatabases, placeOf(tenant), ctx.actor, ctx.now)
+  ctx.touched.set(tenant.id, placeOf(tenant))
+  return new TenantScope(ctx.tenantDatabases, placeOf(tenant), ctx.actor, ctx.now, ctx.requestId)
 }
 
 export function assertActive({ slug, status }: Pick<Tenant, 'slug' | 'status'>): void {

@@ -8,6 +8,7 @@ import { entitlementsAnswer } from './schemas.js'
 export const checkEntitlementsOperation: IntegrationOperation = {
   id: 'checkEntitlements',
   method: 'post',
+  writes: false,
   path: '/entitlements/check',
   tag: 'entitlements',
   scope: 'entitlements',

@@ -6,6 +6,7 @@ import { activationValidationAnswer } from './schemas.js'
 export const validateActivationOperation: IntegrationOperation = {
   id: 'validateActivation',
   method: 'post',
+  writes: false,
   path: '/activations/{activationId}/validate',
   tag: 'activations',
   scope: 'activations',

@@ -16,6 +16,7 @@ const ValidateLicenseQuery = z.strictObject({
 export const validateLicenseOperation = (lastUsed: LastUsed): IntegrationOperation => ({
   id: 'validateLicense',
   method: 'post',
+  writes: false,
   path: '/licenses/{licenseKey}/validate',
   tag: 'licenses',
   scope: 'licenses',

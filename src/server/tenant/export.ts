@@ -8,6 +8,7 @@ export const exportOperations: readonly TenantOperation[] = [
   {
     id: 'exportTenant',
     method: 'get',
+    writes: true,
     path: '/export',
     tag: 'tenant: export',
     permission: 'tenant.export',
