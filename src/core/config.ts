@@ -171,6 +171,24 @@ export const settings = {
     about: 'Minutes that a token made by a login lives',
     schema: count(43_200, 1, 52_560_000),
   },
+  webhookAllow: {
+    variable: 'VALIDONX_WEBHOOK_ALLOW',
+    about:
+      'Address ranges beyond the open Internet that webhooks may reach, as CIDR, separated by commas; http is allowed then',
+    schema: z
+      .string()
+      .transform((list) =>
+        list
+          .split(',')
+          .map((range) => range.trim())
+          .filter(Boolean),
+      )
+      .refine(
+        (ranges) => ranges.every((range) => /^[0-9a-fA-F.:]+\/\d{1,3}$/.test(range)),
+        'must be ranges such as 10.0.0.0/8, separated by commas',
+      )
+      .default([]),
+  },
   redisUrl: {
     variable: 'VALIDONX_REDIS_URL',
     about: 'Redis for counting requests across processes; without it each counts for itself',

@@ -12,6 +12,7 @@ import { TrailKeeper } from '../core/audit/trail-keeper.js'
 import type { Context } from '../core/context.js'
 import { AppError } from '../core/errors.js'
 import { newId } from '../core/ids.js'
+import { WebhookSender } from '../core/webhooks/webhook-sender.js'
 import { createApp } from './app.js'
 import { API_VERSION, failure } from './envelope.js'
 import { createReadiness } from './readiness.js'
@@ -41,6 +42,7 @@ export async function listen(ctx: Context): Promise<Listening> {
   const { host, port, drainDelay, stopTimeout } = ctx.config
   const readiness = createReadiness(ctx.platform)
   const trail = new TrailKeeper(ctx)
+  const webhooks = new WebhookSender(ctx)
   const app = createApp(ctx, readiness.ask, (tenant) => trail.touch(tenant))
   const answer = getRequestListener(app.fetch, { errorHandler: refuseUnreadable })
   let stopping = false
@@ -77,6 +79,7 @@ export async function listen(ctx: Context): Promise<Listening> {
       unwatch()
       await app[Symbol.asyncDispose]()
       await trail[Symbol.asyncDispose]()
+      await webhooks[Symbol.asyncDispose]()
       return clean
     },
   }

@@ -4,6 +4,7 @@ import { inTransaction } from '../db/transaction.js'
 import { chainHash, GENESIS } from './audit-record.js'
 import { findHead, listUnsealed, type Seal, setSeals } from './audit-record-store.js'
 import { findLastCheckpoint } from './checkpoint-store.js'
+import { enqueueDeliveries } from './enqueue-deliveries.js'
 
 /** What one process at a time does: the lease's name. */
 export const SEALING = 'audit-seal'
@@ -32,6 +33,7 @@ export async function sealAudit(ctx: Context, lease: Lease, key: Buffer): Promis
         hash = chainHash(key, previousHash, sequence, record)
         return { id: record.id, sequence, previousHash, hash }
       })
+      await enqueueDeliveries(transaction, records, seals, ctx.now())
       return setSeals(transaction, seals)
     })
     sealed += count

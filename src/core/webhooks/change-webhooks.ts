@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { addMilliseconds } from '../clock.js'
 import type { Context } from '../context.js'
 import type { PlatformDb } from '../db/connect.js'
@@ -13,6 +14,7 @@ import { assertMatch, etagOf, type Preconditions } from '../preconditions.js'
 import { inPlatformChange } from '../tenants/platform-change.js'
 import type { TenantScope } from '../tenants/scope.js'
 import { lockTenant } from '../tenants/tenant-store.js'
+import { isPublicAddress } from './public-address.js'
 import {
   assertWebhookMove,
   CreateWebhookInput,
@@ -80,6 +82,7 @@ export async function createWebhook(
   { idempotencyKey }: Preconditions = {},
 ): Promise<IdempotentResult<WebhookWithSecret>> {
   const wish = parse(CreateWebhookInput, input)
+  assertReachable(ctx, wish.url)
   const tenantId = scope.tenant.id
   const request = { operation: 'webhooks.create', key: idempotencyKey, request: wish }
   return inPlatformChange(ctx, tenantId, request, async (transaction) => {
@@ -136,6 +139,7 @@ export async function updateWebhook(
   preconditions: Preconditions = {},
 ): Promise<IdempotentResult<WebhookEndpoint>> {
   const patch = parse(UpdateWebhookInput, input)
+  if (patch.url !== undefined) assertReachable(ctx, patch.url)
   return change(ctx, tenantId, id, 'updated', patch, preconditions, (endpoint) => ({
     url: patch.url ?? endpoint.url,
     events: patch.events ?? endpoint.events,
@@ -258,6 +262,23 @@ async function change(
       return changed
     },
   )
+}
+
+/**
+ * What can be seen without asking for the name's address; that is looked at with each delivery.
+ *
+ * @throws VALIDATION.FAILED
+ */
+function assertReachable({ config }: Context, text: string): void {
+  const { protocol, hostname } = new URL(text)
+  const host = hostname.replace(/^\[|\]$/g, '')
+  const fault =
+    protocol === 'http:' && config.webhookAllow.length === 0
+      ? 'must be an https URL'
+      : isIP(host) && !isPublicAddress(host, config.webhookAllow)
+        ? 'must not point at an address that is not public'
+        : undefined
+  if (fault) throw new AppError('VALIDATION.FAILED').with({ url: [fault] })
 }
 
 /** How many there are; until the transaction ends nobody adds or takes one away. */

@@ -155,6 +155,21 @@ export const setWebhookEndpoint = (db: PlatformDb, endpoint: WebhookEndpoint) =>
     ],
   )
 
+/** Answers false where it is disabled already. What was still to be delivered is given up. */
+export async function disableEndpoint(
+  db: PlatformDb,
+  id: string,
+  reason: string,
+  at: Date,
+): Promise<boolean> {
+  const disabled = await affectedBy(
+    db,
+    "update webhook_endpoints set status = 'disabled', disabled_reason = ?, revision = revision + 1, updated_at = ? where id = ? and status = 'enabled'",
+    [reason.slice(0, 255), at, id],
+  )
+  return disabled === 1
+}
+
 /** Another secret; the one before signs beside it until `previousUntil`, where that is given. */
 export const setWebhookSecret = (
   db: PlatformDb,

@@ -55,7 +55,7 @@ export function assertWebhookMove(move: WebhookMove, status: WebhookStatus): voi
 }
 
 const urlSchema = z
-  .url({ protocol: /^https$/, message: 'must be an https URL' })
+  .url({ protocol: /^https?$/, message: 'must be an https URL' })
   .max(2_048, 'must be at most 2048 characters')
   .refine((text) => {
     const url = URL.canParse(text) ? new URL(text) : undefined
