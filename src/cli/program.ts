@@ -68,6 +68,10 @@ import { userDisable } from './commands/user/disable.js'
 import { userEnable } from './commands/user/enable.js'
 import { userList } from './commands/user/list.js'
 import { userPassword } from './commands/user/password.js'
+import { webhookDeliveries } from './commands/webhook/deliveries.js'
+import { webhookList } from './commands/webhook/list.js'
+import { webhookRedeliver } from './commands/webhook/redeliver.js'
+import { webhookTest } from './commands/webhook/test.js'
 import type { Runtime } from './runtime.js'
 
 /** All that validonx can do, on one screen. A factory: commander keeps what it has parsed. */
@@ -206,6 +210,14 @@ export function createProgram(runtime: Runtime): Command {
         auditAnchor(runtime),
         auditExport(runtime),
         auditPrune(runtime),
+      ]),
+    )
+    .addCommand(
+      createGroup('webhook', 'where tenants are told of events', [
+        webhookList(runtime),
+        webhookTest(runtime),
+        webhookDeliveries(runtime),
+        webhookRedeliver(runtime),
       ]),
     )
     .commandsGroup('Run:')

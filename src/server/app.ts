@@ -58,7 +58,9 @@ export function createApp(
       const fault = asAppError(thrown)
       const error = forCallers(fault)
       if (error.status >= 500) {
-        ctx.log.error(fault.message, {
+        // that there is too much to do at the moment is no fault
+        const level = error.status === 503 && fault.cause === undefined ? 'warn' : 'error'
+        ctx.log[level](fault.message, {
           request_id: c.get('requestId'),
           code: fault.code,
           error: thrown,

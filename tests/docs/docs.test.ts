@@ -2,10 +2,12 @@ import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
-import { ROOT } from '../support/source-files.js'
+import { actions } from '../../src/core/events/actions.js'
+import { ROOT, sourceFiles } from '../support/source-files.js'
 import {
   commandsBlock,
   demoBlock,
+  eventsBlock,
   readBlock,
   rolesBlock,
   settingsBlock,
@@ -36,6 +38,20 @@ test('the README has every command, and docs/configuration.md every setting', as
 test('docs/roles.md has the table of permissions, and every permission opens a route', async () => {
   expect(readBlock(await read('docs/roles.md'), 'roles')).toBe(rolesBlock())
   expect(rolesBlock()).not.toMatch(/\| {2}\|\n/)
+})
+
+test('docs/events.md has the catalogue, and every entry is written somewhere', async () => {
+  expect(readBlock(await read('docs/events.md'), 'events')).toBe(eventsBlock())
+  const sources = (await sourceFiles('src')).filter((file) => !file.endsWith('events/actions.ts'))
+  const text = (await Promise.all(sources.map(read))).join('\n')
+  const unwritten = Object.keys(actions).filter((action) => {
+    // an endpoint's moves are named by what was done
+    const [noun, verb] = action.split('.')
+    return (
+      !text.includes(`'${action}'`) && !(noun === 'webhook_endpoint' && text.includes(`'${verb}'`))
+    )
+  })
+  expect(unwritten).toEqual([])
 })
 
 test('every file that a page names is there', async () => {

@@ -5,7 +5,9 @@ import { PassThrough } from 'node:stream'
 import type { Command } from 'commander'
 import { createProgram } from '../../src/cli/program.js'
 import { entries, settings } from '../../src/core/config.js'
+import { actions } from '../../src/core/events/actions.js'
 import { permissions, ROLES } from '../../src/core/identity/roles.js'
+import { WEBHOOK_EVENTS } from '../../src/core/webhooks/webhook-endpoint.js'
 import { tenantOperations } from '../../src/server/tenant/operations.js'
 import { startBin } from '../support/process.js'
 
@@ -79,6 +81,16 @@ export function settingsBlock(): string {
     return `| \`${variable}\`${secret ? ' (or `_FILE`)' : ''} | ${shown} | ${flag ? `\`${flag}\`` : ''} | ${about} |`
   })
   return `\n| variable | default | option | what it is |\n| --- | --- | --- | --- |\n${rows.join('\n')}\n\n`
+}
+
+/** docs/events.md's table: all that the trail tells of, and what of it goes to webhooks. */
+export function eventsBlock(): string {
+  const told: ReadonlySet<string> = new Set(WEBHOOK_EVENTS)
+  const rows = Object.entries(actions).map(
+    ([action, { object, plane, says }]) =>
+      `| \`${action}\` | \`${object}\` | ${plane} | ${told.has(action) ? 'yes' : ''} | ${says} |`,
+  )
+  return `\n| action | object | written in | webhook | tells |\n| --- | --- | --- | --- | --- |\n${rows.join('\n')}\n\n`
 }
 
 /** docs/roles.md's table: who may do what, and which routes that opens. */

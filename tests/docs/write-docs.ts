@@ -1,7 +1,14 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ROOT } from '../support/source-files.js'
-import { commandsBlock, demoBlock, rolesBlock, settingsBlock, writeBlock } from './generated.js'
+import {
+  commandsBlock,
+  demoBlock,
+  eventsBlock,
+  rolesBlock,
+  settingsBlock,
+  writeBlock,
+} from './generated.js'
 
 /** `npm run docs`: writes what the program itself knows into the pages. Needs a build. */
 const readme = join(ROOT, 'README.md')
@@ -19,3 +26,6 @@ await writeFile(
 
 const roles = join(ROOT, 'docs/roles.md')
 await writeFile(roles, writeBlock(await readFile(roles, 'utf8'), 'roles', rolesBlock()))
+
+const events = join(ROOT, 'docs/events.md')
+await writeFile(events, writeBlock(await readFile(events, 'utf8'), 'events', eventsBlock()))

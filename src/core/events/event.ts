@@ -1,4 +1,5 @@
 import type { Actor } from '../actor.js'
+import type { Action } from './actions.js'
 
 /** The form of an event's row. Rises when a field changes its meaning. */
 export const EVENT_SCHEMA_VERSION = 1
@@ -9,8 +10,8 @@ export type Event = {
   readonly eventId?: string
   readonly occurredAt: Date
   readonly actor: Actor
-  /** `noun.past-participle`, such as `license.created`. */
-  readonly action: string
+  /** `noun.past-participle`, such as `license.created`: one of the catalogue. */
+  readonly action: Action
   readonly objectType: string
   readonly objectId: string
   /** Null for what concerns the platform as a whole. */

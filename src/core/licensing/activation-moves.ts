@@ -1,11 +1,12 @@
 import { AppError } from '../errors.js'
+import type { Action } from '../events/actions.js'
 import type { ActivationStatus } from './activation.js'
 
 type Move = {
   readonly verb: string
   readonly from: readonly ActivationStatus[]
   readonly to: ActivationStatus
-  readonly event: string
+  readonly event: Action
 }
 
 /** All that can be done to an activation. One that has ended stays so; the instance may take a seat anew. */

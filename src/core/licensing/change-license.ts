@@ -2,6 +2,7 @@ import type { Connection } from 'mysql2'
 import { type IdempotentResult, inIdempotentTransaction } from '../db/idempotency.js'
 import { giveBackToLimit } from '../entitlements/usage-counter-store.js'
 import { AppError } from '../errors.js'
+import type { Action } from '../events/actions.js'
 import { recordEvent, recordEvents } from '../events/outbox-store.js'
 import { mergePatch } from '../merge-patch.js'
 import { metadataSchema } from '../metadata.js'
@@ -57,7 +58,7 @@ function change(
       assertMatch(ifMatch, etagOf(license.revision))
       assertLicenseMove(move, license.status)
       const at = scope.now()
-      const rules: { readonly to?: LicenseRecord['status']; readonly event: string } =
+      const rules: { readonly to?: LicenseRecord['status']; readonly event: Action } =
         LICENSE_MOVES[move]
       const changed: LicenseRecord = {
         ...license,

@@ -1,4 +1,5 @@
 import { AppError } from '../errors.js'
+import type { Action } from '../events/actions.js'
 import type { LicenseStatus } from './license.js'
 
 type Move = {
@@ -7,7 +8,7 @@ type Move = {
   readonly from: readonly LicenseStatus[]
   /** Absent where the state stays as it is. */
   readonly to?: LicenseStatus
-  readonly event: string
+  readonly event: Action
 }
 
 /**

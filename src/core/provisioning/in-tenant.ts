@@ -2,6 +2,7 @@ import type { TenantDb } from '../db/connect.js'
 import { rowsOf } from '../db/statements.js'
 import { inTransaction } from '../db/transaction.js'
 import { AppError } from '../errors.js'
+import type { Action } from '../events/actions.js'
 import { insertOutbox } from '../events/outbox-store.js'
 import { OWNER_TABLE } from '../fleet/ownership.js'
 import { placeOf } from '../tenants/scope.js'
@@ -10,7 +11,7 @@ import type { Job } from './stage.js'
 /** The tenant's database under its own runtime login: a stage may do no more there than a request may. */
 export const tenantDb = ({ ctx, tenant }: Job): TenantDb => ctx.tenantDatabases.for(placeOf(tenant))
 
-type Told = { readonly action: string; readonly objectType: string; readonly after: unknown }
+type Told = { readonly action: Action; readonly objectType: string; readonly after: unknown }
 
 /**
  * Writes of a stage to the tenant's database, with the event that `work` answers, in one transaction.

@@ -227,7 +227,7 @@ async function change(
   ctx: Context,
   tenantId: string,
   id: string,
-  what: string,
+  what: 'updated' | 'secret_rotated' | 'enabled' | 'disabled',
   request: unknown,
   { idempotencyKey, ifMatch }: Preconditions,
   decide: (

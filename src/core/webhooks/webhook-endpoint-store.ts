@@ -203,3 +203,20 @@ export async function deleteWebhookEndpoint(
     [secretEncrypted, at, id],
   )
 }
+
+/** The sealed secrets that are good at an instant, the current one first. */
+export async function findSecrets(db: PlatformDb, id: string, at: Date): Promise<string[]> {
+  const [row] = await rowsOf<{
+    secret_encrypted: string
+    previous_secret_encrypted: string | null
+    previous_secret_expires_at: Date | null
+  }>(
+    db,
+    'select secret_encrypted, previous_secret_encrypted, previous_secret_expires_at from webhook_endpoints where id = ?',
+    [id],
+  )
+  if (!row) return []
+  const previous = row.previous_secret_encrypted
+  const isGood = row.previous_secret_expires_at !== null && row.previous_secret_expires_at > at
+  return [row.secret_encrypted, ...(previous !== null && isGood ? [previous] : [])]
+}

@@ -32,7 +32,7 @@ export const createWebhookPlaceholder: Stage = {
       await insertAudit(transaction, {
         occurredAt: at,
         actor: job.ctx.actor,
-        action: 'webhook_endpoint.created',
+        action: 'webhook_endpoint.reserved',
         objectType: 'webhook_endpoint',
         objectId: id,
         tenantId: job.tenant.id,

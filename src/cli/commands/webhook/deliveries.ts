@@ -1,0 +1,64 @@
+import { getTenant } from '../../../core/tenants/tenant-store.js'
+import { DELIVERY_STATUSES } from '../../../core/webhooks/delivery.js'
+import { pageDeliveries } from '../../../core/webhooks/handle-deliveries.js'
+import { createCommand } from '../../command.js'
+import { type Runtime, withContext } from '../../runtime.js'
+import { readSince } from '../audit/shown.js'
+
+type Options = { readonly tenant: string; readonly status?: string; readonly since?: string }
+
+export const webhookDeliveries = (runtime: Runtime) =>
+  createCommand({
+    name: 'deliveries',
+    about: 'list what went, or goes, to an endpoint, newest first',
+    examples: [
+      [
+        'webhook deliveries 01a20a16-e903-7073-8d90-840262d70cf5 --tenant acme --status failed',
+        'what was given up',
+      ],
+    ],
+  })
+    .argument('<id>', 'the endpoint')
+    .requiredOption('--tenant <slug>', 'the tenant')
+    .option('--status <status>', `only those that are ${DELIVERY_STATUSES.join(', ')}`)
+    .option('--since <time>', 'only of events since: 1h, a date or an RFC 3339 time')
+    .action(
+      withContext(runtime, async ({ ctx, terminal }, id: string, options: Options) => {
+        const tenant = await getTenant(ctx.platform, options.tenant)
+        const { items } = await pageDeliveries(ctx, tenant.id, id, {
+          limit: '100',
+          ...(options.status ? { status: options.status } : {}),
+          ...(options.since ? { since: readSince(options.since, ctx.now()).toISOString() } : {}),
+        })
+        await terminal.rows(
+          items,
+          [
+            { title: 'event', value: ({ eventType }) => eventType },
+            { title: 'status', value: ({ status }) => status },
+            { title: 'attempts', value: ({ attempts }) => String(attempts) },
+            {
+              title: 'next',
+              value: ({ nextAttemptAt }) => nextAttemptAt?.toISOString().slice(0, 19) ?? '-',
+            },
+            {
+              title: 'answer',
+              value: ({ responseStatus, lastError }) =>
+                lastError ?? (responseStatus === undefined ? '-' : String(responseStatus)),
+            },
+          ],
+          (delivery) => ({
+            id: delivery.id,
+            event_id: delivery.eventId,
+            event_type: delivery.eventType,
+            status: delivery.status,
+            attempts: delivery.attempts,
+            next_attempt_at: delivery.nextAttemptAt ?? null,
+            response_status: delivery.responseStatus ?? null,
+            last_error: delivery.lastError ?? null,
+            delivered_at: delivery.deliveredAt ?? null,
+            created_at: delivery.createdAt,
+          }),
+        )
+        if (items.length === 0) terminal.remark('Nothing was on its way there.')
+      }),
+    )
