@@ -4,11 +4,22 @@ import { API_KEY_SCOPES, type ApiKeyScope, mintApiKey } from '../../src/core/acc
 import { createApiKey } from '../../src/core/access/create-api-key.js'
 import { revokeApiKey } from '../../src/core/access/revoke-api-key.js'
 import { catalogue, type ErrorCode } from '../../src/core/errors.js'
+import { createToken } from '../../src/core/identity/create-token.js'
 import { suspendTenant } from '../../src/core/tenants/change-status.js'
 import { type App, createApp } from '../../src/server/app.js'
 import type { ServerEnv } from '../../src/server/env.js'
 import { test as house } from '../support/house.js'
+import { makeMember, makePerson } from '../support/member.js'
 import { openRawHttp } from '../support/raw-http.js'
+import {
+  BASES,
+  onBothBases,
+  refusalOf,
+  routesOf,
+  send,
+  strays,
+  TENANT_ROUTES,
+} from '../support/routes.js'
 import { fromElsewhere, openShop, rowCounts } from '../support/shop.js'
 
 type Resources = { readonly licenseKey: string; readonly activationId: string }
@@ -21,8 +32,6 @@ type Guarded = {
   path(of: Resources): string
   body?(of: Resources): unknown
 }
-
-const BASES = ['/v1', '/api/v1'] as const
 
 const GUARDED: Readonly<Record<string, Guarded>> = {
   'POST /integration/licenses/:licenseKey/validate': {
@@ -69,12 +78,26 @@ const PUBLIC: Readonly<Record<string, { readonly path: string; readonly type: Re
   'GET /docs/:file': { path: '/docs/start.js', type: /^text\/javascript/ },
 }
 
-/** What stands before routes and answers nothing by itself but refusals. */
-const MIDDLEWARE: readonly string[] = [
-  'ALL /*',
-  'ALL /docs/*',
-  ...BASES.map((base) => `ALL ${base}/integration/*`),
-]
+/** What each of these says to who sends nothing at all. */
+const AUTH: Readonly<Record<string, string>> = {
+  'POST /auth/login': '400 VALIDATION.MALFORMED_JSON',
+  'POST /auth/invitations/accept': '400 VALIDATION.MALFORMED_JSON',
+  'GET /auth/me': '401 AUTH.TOKEN.REQUIRED',
+  'POST /auth/logout': '401 AUTH.TOKEN.REQUIRED',
+}
+
+/** What stands before routes and answers nothing by itself but refusals, in its order. */
+const MIDDLEWARE: Readonly<Record<string, readonly string[]>> = {
+  'ALL /*': ['requestId', 'refuseDuplicateHeaders'],
+  'ALL /docs/*': ['secureHeaders'],
+  ...Object.fromEntries(
+    BASES.flatMap((base) => [
+      [`ALL ${base}/integration/*`, ['enterByApiKey', 'limitBody']],
+      [`ALL ${base}/auth/*`, ['authenticate', 'limitBody']],
+      [`ALL ${base}/tenant/*`, ['authenticate', 'enterByMembership', 'limitBody']],
+    ]),
+  ),
+}
 
 const guardedRoutes: readonly (Guarded & { readonly name: string; readonly base: string })[] =
   BASES.flatMap((base) =>
@@ -85,45 +108,13 @@ const guardedRoutes: readonly (Guarded & { readonly name: string; readonly base:
     })),
   )
 
-/** Routes that a router has and the tables above do not name, and the other way about. */
-function strays(routes: App['routes']): { unlisted: string[]; gone: string[] } {
-  const standing = new Set(routes.map(({ method, path }) => `${method} ${path}`))
-  const listed = new Set([
-    ...guardedRoutes.map(({ name }) => name),
-    ...Object.keys(PUBLIC),
-    ...MIDDLEWARE,
-  ])
-  return {
-    unlisted: [...standing].filter((name) => !listed.has(name)),
-    gone: [...listed].filter((name) => !standing.has(name)),
-  }
-}
-
-type Failure = {
-  readonly error: { readonly code: ErrorCode; readonly type: string; readonly status: number }
-  readonly meta: { readonly request_id: string }
-}
-
-/** Holds an answer against the contract's envelope, and tells what it says. */
-function refusalOf(status: number, headers: Headers, text: string): string {
-  const body = JSON.parse(text) as Failure
-  const { code } = body.error
-  expect(body).toEqual({
-    error: {
-      code: expect.any(String),
-      message: expect.stringMatching(/^[A-Z].*\.$/),
-      type: code.split('.')[0]?.toLowerCase(),
-      status,
-      details: expect.any(Object),
-    },
-    meta: { request_id: headers.get('X-Request-ID'), api_version: '1' },
-  })
-  expect(headers.get('X-Request-ID')).toMatch(/^[0-9a-f-]{36}$/)
-  expect(headers.get('X-ValidonX-API-Version')).toBe('1')
-  expect(headers.get('Content-Type')).toMatch(/^application\/json/)
-  expect(catalogue[code].status).toBe(status)
-  return `${status} ${code}`
-}
+const LISTED: ReadonlySet<string> = new Set([
+  ...onBothBases(Object.keys(GUARDED)),
+  ...onBothBases(Object.keys(AUTH)),
+  ...onBothBases(Object.keys(TENANT_ROUTES).map((name) => name.replace(' ', ' /tenant'))),
+  ...Object.keys(PUBLIC),
+  ...Object.keys(MIDDLEWARE),
+])
 
 const LIMIT_HEADERS = [
   'X-RateLimit-Limit',
@@ -249,12 +240,41 @@ const REFUSED: Readonly<
 const jsonOf = ({ body }: Guarded, resources: Resources): string | undefined =>
   body && JSON.stringify(body(resources))
 
+/** What stands before the routes of a path, by name, in its order. */
+function guardsOf(routes: App['routes']): Record<string, string[]> {
+  const guards: Record<string, string[]> = {}
+  for (const { method, path, handler } of routes) {
+    const name = `${method} ${path}`
+    if (method === 'ALL') guards[name] = [...(guards[name] ?? []), handler.name]
+  }
+  return guards
+}
+
+/** Routes that were there before all of their group's guards were: a router goes by the order. */
+const unguarded = (routes: App['routes']): string[] =>
+  BASES.flatMap((base) =>
+    ['integration', 'auth', 'tenant'].flatMap((group) => {
+      const last = routes.findLastIndex(({ path }) => path === `${base}/${group}/*`)
+      return routes
+        .filter(({ path }, at) => path.startsWith(`${base}/${group}/`) && at < last)
+        .filter(({ path }) => path !== `${base}/${group}/*`)
+        .map(({ method, path }) => `${method} ${path}`)
+    }),
+  )
+
 describe('the routes', () => {
-  test('all are listed here: those behind a key, under both bases, and those open to everyone', ({
+  test('all are listed: those of each group, under both bases, and those open to everyone', ({
     app,
   }) => {
-    expect(strays(app.routes)).toEqual({ unlisted: [], gone: [] })
-    expect(guardedRoutes).toHaveLength(10)
+    expect(strays(app.routes, LISTED)).toEqual({ unlisted: [], gone: [] })
+    expect(
+      ['/integration', '/auth', '/tenant'].map((group) => routesOf(app, group).length),
+    ).toEqual([10, 8, 106])
+  })
+
+  test('stand behind the guards of their group, which come before them', ({ app }) => {
+    expect(guardsOf(app.routes)).toEqual(MIDDLEWARE)
+    expect(unguarded(app.routes)).toEqual([])
   })
 
   test('one that is not listed is found out, wherever it is planted', async ({ ctx }) => {
@@ -264,18 +284,36 @@ describe('the routes', () => {
     router.post('/api/v1/integration/licenses/:licenseKey/revoke', (c) => c.text(''))
     router.all('/v1/integration/licenses/:licenseKey/validate', (c) => c.text(''))
     router.get('/metrics', (c) => c.text(''))
+    router.get('/v1/tenant/licenses/:licenseId/secret', (c) => c.text(''))
+    router.put('/api/v1/tenant/settings', (c) => c.text(''))
+    router.post('/v1/auth/impersonate', (c) => c.text(''))
+    router.get('/v1/admin/tenants', (c) => c.text(''))
 
-    expect(strays(planted.routes)).toEqual({
+    expect(strays(planted.routes, LISTED)).toEqual({
       unlisted: [
         'GET /v1/integration/planted',
         'POST /api/v1/integration/licenses/:licenseKey/revoke',
         'ALL /v1/integration/licenses/:licenseKey/validate',
         'GET /metrics',
+        'GET /v1/tenant/licenses/:licenseId/secret',
+        'PUT /api/v1/tenant/settings',
+        'POST /v1/auth/impersonate',
+        'GET /v1/admin/tenants',
       ],
       gone: [],
     })
     const without = planted.routes.filter(({ path }) => path !== '/v1/integration/usage/record')
-    expect(strays(without).gone).toEqual(['POST /v1/integration/usage/record'])
+    expect(strays(without, LISTED).gone).toEqual(['POST /v1/integration/usage/record'])
+  })
+
+  test('a guard that is missing, or that comes too late, is found out', ({ app }) => {
+    const without = app.routes.filter(({ handler }) => handler.name !== 'enterByMembership')
+    const late = app.routes.toSorted(
+      (one, other) => Number(one.method === 'ALL') - Number(other.method === 'ALL'),
+    )
+
+    expect(guardsOf(without)).not.toEqual(MIDDLEWARE)
+    expect(unguarded(late)).toHaveLength(10 + 8 + 106)
   })
 
   test('those open to everyone answer without a key, in the type that they promise', async ({
@@ -290,25 +328,78 @@ describe('the routes', () => {
     }
   })
 
-  test('what does not exist is behind the key too', async ({ app, grounds }) => {
+  test('what does not exist is behind the key, or the token, too', async ({
+    ctx,
+    app,
+    grounds,
+  }) => {
+    const { token } = await makeMember(ctx, grounds.home.slug, 'viewer')
+    const right: Readonly<Record<string, Record<string, string>>> = {
+      integration: { 'X-API-Key': grounds.home.apiKey },
+      auth: { Authorization: `Bearer ${token}` },
+      tenant: { Authorization: `Bearer ${token}` },
+    }
     const answers = []
     for (const base of BASES) {
-      for (const apiKey of ['', grounds.home.apiKey]) {
-        const response = await app.request(
-          `${base}/integration/nowhere`,
-          { method: 'POST', headers: { 'X-API-Key': apiKey } },
-          fromElsewhere(),
-        )
-        answers.push(refusalOf(response.status, response.headers, await response.text()))
+      for (const [group, headers] of Object.entries(right)) {
+        for (const path of [`${base}/${group}`, `${base}/${group}/nowhere`]) {
+          const { said: without } = await send(app, 'POST', { path }, {})
+          const { said } = await send(app, 'POST', { path }, headers)
+          answers.push([group, without, said])
+        }
       }
     }
 
-    expect(answers).toEqual([
-      '401 AUTH.INVALID_API_KEY',
-      '404 ROUTE.NOT_FOUND',
-      '401 AUTH.INVALID_API_KEY',
-      '404 ROUTE.NOT_FOUND',
-    ])
+    const expected = ['integration', 'auth', 'tenant'].flatMap((group) => {
+      const code = group === 'integration' ? 'AUTH.INVALID_API_KEY' : 'AUTH.TOKEN.REQUIRED'
+      return [1, 2].map(() => [group, `401 ${code}`, '404 ROUTE.NOT_FOUND'])
+    })
+    expect(answers).toEqual([...expected, ...expected])
+  })
+})
+
+describe('every route of /auth', () => {
+  test('but those that give a token is behind one', async ({ app }) => {
+    const answers: Record<string, string> = {}
+    for (const name of onBothBases(Object.keys(AUTH))) {
+      const [method = '', path = ''] = name.split(' ')
+      answers[name.replace(/ \/(api\/)?v1/, ' ')] = (await send(app, method, { path }, {})).said
+    }
+
+    expect(answers).toEqual(AUTH)
+  })
+
+  test('opens to a token of whatever ability, and to no other credential', async ({
+    ctx,
+    app,
+    grounds,
+  }) => {
+    const { token, email } = await makePerson(ctx)
+    const answers = []
+    for (const name of onBothBases(['GET /auth/me', 'POST /auth/logout'])) {
+      const [method = '', path = ''] = name.split(' ')
+      for (const headers of [
+        { 'X-API-Key': grounds.home.apiKey },
+        { Authorization: `Bearer ${grounds.home.apiKey}` },
+        { Authorization: `Bearer ${mistyped(token)}` },
+        { Authorization: token },
+        { Authorization: `Basic ${Buffer.from(token).toString('base64')}` },
+      ] as Record<string, string>[]) {
+        answers.push((await send(app, method, { path }, headers)).said)
+      }
+      for (const ability of ['tenant', 'admin', '*']) {
+        const { plainText } = await createToken(ctx, { user: email, abilities: [ability] })
+        const headers = { Authorization: `Bearer ${plainText}` }
+        answers.push((await send(app, method, { path }, headers)).said)
+      }
+    }
+
+    const one = ['401 AUTH.TOKEN.REQUIRED', ...Array(4).fill('401 AUTH.UNAUTHENTICATED')]
+    expect(answers).toEqual(
+      Array(4)
+        .fill([...one, '200', '200', '200'])
+        .flat(),
+    )
   })
 })
 
