@@ -269,7 +269,7 @@ describe('the routes', () => {
     expect(strays(app.routes, LISTED)).toEqual({ unlisted: [], gone: [] })
     expect(
       ['/integration', '/auth', '/tenant'].map((group) => routesOf(app, group).length),
-    ).toEqual([10, 8, 106])
+    ).toEqual([10, 8, 112])
   })
 
   test('stand behind the guards of their group, which come before them', ({ app }) => {
@@ -313,7 +313,7 @@ describe('the routes', () => {
     )
 
     expect(guardsOf(without)).not.toEqual(MIDDLEWARE)
-    expect(unguarded(late)).toHaveLength(10 + 8 + 106)
+    expect(unguarded(late)).toHaveLength(10 + 8 + 112)
   })
 
   test('those open to everyone answer without a key, in the type that they promise', async ({

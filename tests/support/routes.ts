@@ -328,6 +328,9 @@ export const TENANT_ROUTES: Readonly<Record<string, TenantRoute>> = {
     permission: 'webhooks.write',
     body: () => ({ grace_seconds: 60 }),
   },
+  'GET /webhooks/:webhookId/deliveries': { permission: 'webhooks.read' },
+  'POST /webhooks/:webhookId/test': { permission: 'webhooks.write' },
+  'POST /webhooks/:webhookId/redeliver': { permission: 'webhooks.write', body: () => ({}) },
 
   'GET /settings': { permission: 'settings.read' },
   'PATCH /settings': {

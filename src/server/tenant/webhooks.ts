@@ -9,6 +9,14 @@ import {
   rotateWebhookSecret,
   updateWebhook,
 } from '../../core/webhooks/change-webhooks.js'
+import { DELIVERY_STATUSES, type Delivery } from '../../core/webhooks/delivery.js'
+import {
+  ListDeliveriesQuery,
+  pageDeliveries,
+  RedeliverInput,
+  redeliver,
+  testWebhook,
+} from '../../core/webhooks/handle-deliveries.js'
 import {
   CreateWebhookInput,
   ListWebhooksQuery,
@@ -45,6 +53,32 @@ const toObject = (endpoint: WebhookEndpoint) => ({
   disabled_reason: endpoint.disabledReason ?? null,
   created_at: endpoint.createdAt,
   updated_at: endpoint.updatedAt,
+})
+
+const deliveryObject = z.strictObject({
+  id,
+  event_id: id,
+  event_type: z.string(),
+  status: z.enum(DELIVERY_STATUSES),
+  attempts: z.number(),
+  next_attempt_at: time.nullable(),
+  response_status: z.number().nullable(),
+  last_error: z.string().nullable(),
+  delivered_at: time.nullable(),
+  created_at: time,
+})
+
+const toDeliveryObject = (delivery: Delivery) => ({
+  id: delivery.id,
+  event_id: `evt_${delivery.eventId}`,
+  event_type: delivery.eventType,
+  status: delivery.status,
+  attempts: delivery.attempts,
+  next_attempt_at: delivery.nextAttemptAt ?? null,
+  response_status: delivery.responseStatus ?? null,
+  last_error: delivery.lastError ?? null,
+  delivered_at: delivery.deliveredAt ?? null,
+  created_at: delivery.createdAt,
 })
 
 const webhookAnswer = z.strictObject({ webhook: webhookObject })
@@ -219,6 +253,87 @@ export const webhookOperations: readonly TenantOperation[] = [
         etag: etagOf(endpoint.revision),
         replayed,
       }
+    },
+  },
+  {
+    id: 'listDeliveries',
+    method: 'get',
+    path: '/webhooks/{webhookId}/deliveries',
+    tag,
+    permission: 'webhooks.read',
+    summary: 'List deliveries',
+    description: 'What went, or goes, to an endpoint, newest first.',
+    parameter,
+    query: ListDeliveriesQuery,
+    answers: { 200: { description: 'A page of deliveries', schema: pageOf(deliveryObject) } },
+    errors: ['WEBHOOK.NOT_FOUND'],
+    handle: async (call) => ({
+      status: 200,
+      data: pageData(await pageDeliveries(...of(call), call.id, call.query), toDeliveryObject),
+    }),
+  },
+  {
+    id: 'testWebhook',
+    method: 'post',
+    path: '/webhooks/{webhookId}/test',
+    tag,
+    permission: 'webhooks.write',
+    summary: 'Test a webhook endpoint',
+    description:
+      'Sends a signed event of the type `webhook.test` now, whether the endpoint is enabled or not, and tells what it answered.',
+    parameter,
+    answers: {
+      200: {
+        description: 'What came of it',
+        schema: z.strictObject({
+          taken: z.boolean(),
+          status: z.number().nullable(),
+          error: z.string().nullable(),
+          milliseconds: z.number(),
+        }),
+      },
+    },
+    errors: ['WEBHOOK.NOT_FOUND'],
+    async handle(call) {
+      const { sent, milliseconds } = await testWebhook(...of(call), call.id)
+      const status = 'status' in sent ? sent.status : null
+      return {
+        status: 200,
+        data: {
+          taken: status !== null && status >= 200 && status < 300,
+          status,
+          error: 'error' in sent ? sent.error : null,
+          milliseconds,
+        },
+      }
+    },
+  },
+  {
+    id: 'redeliver',
+    method: 'post',
+    path: '/webhooks/{webhookId}/redeliver',
+    tag,
+    permission: 'webhooks.write',
+    summary: 'Deliver again',
+    description: 'What failed, or what the body says, is sent again, from the first attempt on.',
+    parameter,
+    body: { schema: RedeliverInput, example: { since: '2026-11-24T00:00:00Z' }, isOptional: true },
+    isIdempotent: true,
+    answers: {
+      200: {
+        description: 'How many are on their way',
+        schema: z.strictObject({ deliveries: z.number() }),
+      },
+    },
+    errors: ['WEBHOOK.NOT_FOUND'],
+    async handle(call) {
+      const { result, replayed } = await redeliver(
+        ...of(call),
+        call.id,
+        call.body,
+        preconditionsOf(call),
+      )
+      return { status: 200, data: { deliveries: result }, replayed }
     },
   },
 ]
