@@ -6,6 +6,7 @@ import type { License } from '../../src/core/licensing/license.js'
 import { revokeActivation } from '../../src/core/licensing/revoke-activation.js'
 import { enterTenant, type TenantScope } from '../../src/core/tenants/scope.js'
 import { type Answer, Caller } from '../support/caller.js'
+import { codeOf } from '../support/code-of.js'
 import { freshSlug, test as house, provision, runCli } from '../support/house.js'
 import { issueFor } from '../support/license.js'
 import { awayFromMonthEnd, MONTH_END_TIMEOUT_MS } from '../support/month.js'
@@ -408,15 +409,18 @@ describe('seats', () => {
       for (let seat = 0; seat < SEATS; seat += 1)
         seats.push((await ask(`seat-${seat}`)).body.data?.activation?.id ?? '')
 
-      const [, , ...answers] = await Promise.all([
-        revokeActivation(scope, seats[0] ?? ''),
-        revokeActivation(scope, seats[0] ?? ''),
+      const revoke = (): Promise<string> =>
+        revokeActivation(scope, seats[0] ?? '').then(() => 'revoked', codeOf)
+      const [first, second, ...answers] = await Promise.all([
+        revoke(),
+        revoke(),
         ...Array.from({ length: 18 }, (_, index) =>
           // those who come back race with the end of their own seat
           ask(index % 6 === 0 ? 'seat-0' : `new-${index}`),
         ),
       ])
 
+      expect([first, second].sort()).toEqual(['ACTIVATION.INVALID_STATE', 'revoked'])
       expect(
         answers.map(({ status }) => status).filter((s) => ![200, 201, 403].includes(s)),
       ).toEqual([])
