@@ -1,3 +1,4 @@
+import { relayOutbox } from '../../src/core/audit/relay-outbox.js'
 import type { Context } from '../../src/core/context.js'
 import type { Provisioner } from '../../src/core/db/provisioner.js'
 import { quoteName, quoteUser } from '../../src/core/db/sql.js'
@@ -30,7 +31,8 @@ const TENANT_COLUMNS: Readonly<Record<string, string>> = {
   entitlements: 'code, type, value, source',
   // without its month: a run may begin in one and end in the next
   usage_counters: 'code, subject, value, period_end is null as endless',
-  outbox: 'action, object_type, object_id, actor_type, actor_name, relayed_at',
+  outbox:
+    'action, object_type, object_id, actor_type, actor_name, relayed_at is not null as relayed',
 }
 
 const PLATFORM: Readonly<Record<string, string>> = {
@@ -62,6 +64,8 @@ export async function standingOf(
   shown: string,
 ): Promise<Standing> {
   const tenant = await getTenant(ctx.platform, slug)
+  // a command that was cut off left that to the next one
+  await relayOutbox(ctx, placeOf(tenant))
   const general = withoutNames([
     [tenant.id, '<id>'],
     [tenant.databaseUser, '<user>'],
