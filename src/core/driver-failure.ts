@@ -16,6 +16,7 @@ export type FailureKind =
   | 'duplicate'
   | 'referenced' // other rows point at it
   | 'missing'
+  | 'incomparable' // text with characters that the column's set lacks
   | 'other'
 
 export type DriverFailure = {
@@ -74,6 +75,8 @@ const BY_ERRNO: Readonly<Record<number, FailureKind>> = {
   1451: 'referenced',
   1049: 'missing',
   1146: 'missing',
+  1267: 'incomparable',
+  3988: 'incomparable',
 }
 
 const BY_CODE: Readonly<Record<string, FailureKind>> = {

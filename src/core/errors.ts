@@ -699,6 +699,10 @@ function asDatabaseError(failure: DriverFailure): AppError {
       return new AppError('DATABASE.CONNECTION_LOST')
     case 'disk full':
       return new AppError('DATABASE.FULL')
+    case 'incomparable':
+      return new AppError('VALIDATION.FAILED').with({
+        value: ['has characters that no id, key or code here is written with: use plain ASCII'],
+      })
     default:
       return new AppError('SERVER.INTERNAL')
   }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { AppError } from './errors.js'
+import { uuidSchema } from './parse.js'
 
 /** What every list takes: how much at a time, and where to go on. */
 export const pageInput = {
@@ -24,16 +25,30 @@ export type Page<T> = { readonly items: readonly T[]; readonly nextCursor: strin
 /** The place of the last item of a page in its order. */
 export type Place = readonly (string | null)[]
 
+/** What a part of a place is: an id, one that the database counts up, or a time that may be none. */
+type PlacePart = 'id' | 'number' | 'time'
+
+const isPart = (value: unknown, part: PlacePart): boolean => {
+  if (part === 'id') return uuidSchema.safeParse(value).success
+  if (part === 'number') return typeof value === 'string' && /^[1-9]\d{0,18}$/.test(value)
+  return value === null || (typeof value === 'string' && isInstant(value))
+}
+
+const isInstant = (text: string): boolean => {
+  const time = new Date(text)
+  return !Number.isNaN(time.getTime()) && time.toISOString() === text
+}
+
 /**
  * A page of rows in a total order, of which one more than wanted was read. The next page begins after the
  * last item, wherever that is by then: rows that come or go in between move nothing.
  *
- * @param orderedBy what the order is called: a cursor of another order is refused
+ * @param list what the list and its order are called: a cursor of another is refused
  */
 export function toPage<T>(
   found: readonly T[],
   limit: number,
-  orderedBy: string,
+  list: string,
   placeOf: (item: T) => Place,
 ): Page<T> {
   const items = found.slice(0, limit)
@@ -42,7 +57,7 @@ export function toPage<T>(
     items,
     nextCursor:
       found.length > limit && last !== undefined
-        ? Buffer.from(JSON.stringify([orderedBy, ...placeOf(last)])).toString('base64url')
+        ? Buffer.from(JSON.stringify([list, ...placeOf(last)])).toString('base64url')
         : undefined,
   }
 }
@@ -50,16 +65,15 @@ export function toPage<T>(
 /** @throws VALIDATION.FAILED where the cursor is none of this list in this order */
 export function placeOfCursor(
   cursor: string | undefined,
-  orderedBy: string,
-  length: number,
+  list: string,
+  parts: readonly PlacePart[],
 ): Place | undefined {
   if (cursor === undefined) return undefined
   try {
-    const [order, ...place] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as Place
+    const [name, ...place] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as Place
     const isWhole =
-      place.length === length &&
-      place.every((part) => part === null || (typeof part === 'string' && part.length <= 300))
-    if (order === orderedBy && isWhole) return place
+      parts.length === place.length && parts.every((part, at) => isPart(place[at], part))
+    if (name === list && isWhole) return place
   } catch {
     // said below
   }

@@ -26,6 +26,25 @@ export function parse<T>(schema: ZodType<T>, input: unknown): T {
   throw new AppError('VALIDATION.FAILED').with(fields)
 }
 
+/** What ids, keys, codes and kinds are written with: text beyond it cannot name any of them. */
+export const asciiSchema = (max: number) =>
+  z
+    .string()
+    .regex(/^[\x21-\x7e]*$/, 'must be plain ASCII without blanks')
+    .max(max, `must be at most ${max} characters`)
+
+/**
+ * A URL of the web, written as RFC 3986 has it, which is how it is kept and sent: other letters are
+ * percent-encoded, and a host's are in punycode.
+ */
+export const webUrlSchema = (form: RegExp, message: string) =>
+  z
+    .string('must be text')
+    .max(2_048, 'must be at most 2048 characters')
+    .regex(form, message)
+    .refine((text) => URL.canParse(text), message)
+    .meta({ format: 'uri' })
+
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 export const uuidSchema = z.string().regex(UUID, 'must be a UUID in lower case')
@@ -51,10 +70,10 @@ export const instantSchema = z
   .transform((text, issues) => {
     const time = new Date(text.length === 10 ? `${text}T00:00:00Z` : text)
     // the calendar has no 31 February, and Date would take it for 3 March
-    if (
-      Number.isNaN(time.getTime()) ||
-      (text.length === 10 && time.toISOString().slice(0, 10) !== text)
-    ) {
+    const day = text.slice(0, 10)
+    const midnight = new Date(`${day}T00:00:00Z`)
+    const isOnCalendar = !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day)
+    if (Number.isNaN(time.getTime()) || !isOnCalendar) {
       issues.addIssue({ code: 'custom', message: 'is not a time that exists' })
       return z.NEVER
     }

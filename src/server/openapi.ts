@@ -258,7 +258,7 @@ function answersOf(
       ? [['ETag', header('The version that is shown')] as const]
       : []),
   ]
-  return Object.fromEntries(
+  const content = Object.fromEntries(
     Object.entries(answers).map(([status, { description, schema }]) => [
       status,
       {
@@ -282,6 +282,11 @@ function answersOf(
       },
     ]),
   )
+  if (method !== 'get' || !isConditional) return content
+  return {
+    ...content,
+    304: { description: 'The version that the caller has', headers: headerRefs(group, extra) },
+  }
 }
 
 /** By status, each naming the codes that it may carry. */

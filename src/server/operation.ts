@@ -27,8 +27,6 @@ export type OperationResult = {
   readonly replayed?: boolean
   /** The version that is shown. */
   readonly etag?: string
-  /** What is shown changes with the clock as well: a read is never "not modified". */
-  readonly isVolatile?: boolean
 }
 
 /**
@@ -63,7 +61,7 @@ export type Operation = {
   readonly isIdempotent?: true
   /** Takes the If-Match header, or, where it reads, If-None-Match; its answers have an ETag. */
   readonly isConditional?: true
-  /** Its answers have an ETag, and it takes no such header. */
+  /** Its answers have an ETag, and it takes no such header: what it makes is new, or shown by the clock. */
   readonly isTagged?: true
   /** The media type of an answer that is no JSON. */
   readonly file?: string
@@ -97,7 +95,7 @@ export function mount<Kind extends Operation>(
         throw new AppError('REQUEST.METHOD_NOT_ALLOWED', 'HEAD', ['GET']).with({ allowed: 'GET' })
       const answer = await each.handle({
         c,
-        id: each.parameter ? (c.req.param(each.parameter.name) ?? '') : '',
+        id: each.parameter ? plainly(c.req.param(each.parameter.name) ?? '') : '',
         body: each.body
           ? await readJson(c, each.body.isOptional ? { emptyIs: {} } : {})
           : await assertNoBody(c),
@@ -109,10 +107,14 @@ export function mount<Kind extends Operation>(
       if (scope && each.writes !== false && (each.method !== 'get' || each.writes))
         touch(scope.tenant)
       if (answer instanceof Response) return answer
-      const { status, data, replayed, etag, isVolatile } = answer
+      const { status, data, replayed, etag } = answer
       if (etag !== undefined) {
         setHeader(c, 'ETag', etag)
-        if (each.method === 'get' && !isVolatile && isSeen(c.req.header('if-none-match'), etag))
+        if (
+          each.method === 'get' &&
+          each.isConditional &&
+          isSeen(c.req.header('if-none-match'), etag)
+        )
           return c.body(null, 304)
       }
       if (replayed) setHeader(c, REPLAYED_HEADER, 'true')
@@ -123,10 +125,18 @@ export function mount<Kind extends Operation>(
   }
 }
 
+/**
+ * Whatever a path names is called in visible ASCII. Other text names nothing, but the database would take
+ * a blank at its end for none, and not compare letters beyond ASCII at all: it is looked for the way the
+ * path spelled it, and not found.
+ */
+const plainly = (id: string): string => (/^[\x21-\x7e]*$/.test(id) ? id : encodeURIComponent(id))
+
 const NOTHING: Readonly<Record<string, string>> = {}
 
 /** Whether the caller has this version already (RFC 9110, section 13.1.2). */
 const isSeen = (ifNoneMatch: string | undefined, etag: string): boolean =>
+  ifNoneMatch?.trim() === '*' ||
   ifNoneMatch?.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag) === true
 
 /** An endpoint without a body takes none, or an empty object. */

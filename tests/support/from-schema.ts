@@ -6,6 +6,7 @@ export type JsonSchema = {
   readonly enum?: readonly unknown[]
   readonly const?: unknown
   readonly pattern?: string
+  readonly format?: string
   readonly minLength?: number
   readonly maxLength?: number
   readonly minimum?: number
@@ -42,11 +43,14 @@ export const anyJson = (): fc.Arbitrary<unknown> => fc.jsonValue({ maxDepth: 3 }
 
 /** Values that the schema allows. */
 export function validBy(schema: JsonSchema, known: Known = {}, name = ''): fc.Arbitrary<unknown> {
-  const pool = Object.hasOwn(known, name) ? known[name] : undefined
+  // lists and their items go by one name
+  const isList = schema.type === 'array'
+  const pool = Object.hasOwn(known, name) ? (known[name] ?? []) : []
+  const fitting = pool.filter((value) => Array.isArray(value) === isList)
   const made = make(schema, known, name)
-  if (pool === undefined) return made
+  if (fitting.length === 0) return made
   return fc.oneof(
-    { weight: 9, arbitrary: fc.constantFrom(...pool) },
+    { weight: 9, arbitrary: fc.constantFrom(...fitting) },
     { weight: 1, arbitrary: made },
   )
 }
@@ -152,7 +156,9 @@ function beyond({
   maximum,
   maxLength,
   maxItems,
+  anyOf,
 }: JsonSchema): fc.Arbitrary<unknown> {
+  if (anyOf) return fc.oneof(...anyOf.map(beyond))
   if (type === 'integer')
     return fc.constantFrom(
       (minimum ?? 0) - 1,

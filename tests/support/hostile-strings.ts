@@ -98,9 +98,59 @@ const LEAKS: readonly RegExp[] = [
   /\b(?:TypeError|RangeError|SyntaxError|ReferenceError)\b/,
 ]
 
+/** An answer without a caller's text, be it trimmed. */
+function withoutText(answer: string, text: string): string {
+  let rest = answer
+  for (const form of [text, text.trim()].filter((each) => each !== ''))
+    rest = rest.replaceAll(JSON.stringify(form).slice(1, -1), '').replaceAll(form, '')
+  return rest
+}
+
 /** What an answer gives away, apart from the caller's own text said back. */
 export function leaksOf(answer: string, sent: string): string[] {
-  const said = JSON.stringify(sent).slice(1, -1)
-  const rest = said === '' ? answer : answer.replaceAll(said, '').replaceAll(sent, '')
+  const rest = withoutText(answer, sent)
   return LEAKS.flatMap((form) => form.exec(rest)?.[0] ?? [])
+}
+
+/** Text in a path: what UTF-8 cannot say goes as the bytes that a careless client would send. */
+export const inPath = (text: string): string =>
+  text
+    .replaceAll(/[\ud800-\udfff]/gu, '%ED%A0%80')
+    .replaceAll(/[^%]+|%(?!ED%A0%80)/gu, (part) => encodeURIComponent(part))
+
+/** Text in a header, as the bytes of its UTF-8; undefined where no header can hold it. */
+export function inHeader(text: string): string | undefined {
+  const bytes = Buffer.from(text).toString('latin1')
+  return /[\0\r\n]/.test(bytes) ? undefined : bytes
+}
+
+/** What came of a hostile string in one input. */
+export type Attacked = {
+  readonly input: string
+  readonly sent: string
+  readonly status: number
+  readonly answered: string
+  /** What was sent earlier, and may be shown too. */
+  readonly before?: readonly string[]
+}
+
+/** One text may be a part of another. */
+const longestFirst = (texts: readonly string[]): readonly string[] =>
+  texts.toSorted((one, other) => other.length - one.length)
+
+/** What is wrong with answers, whatever was sent: a few of them, in a form that a reader can act on. */
+export function faultsOf(answers: readonly Attacked[], expected: ReadonlySet<number>): string[] {
+  const faults = answers.flatMap(({ input, sent, status, answered, before = [] }) => {
+    const isEnvelope =
+      /^\{"(?:data|error)":.*,"meta":\{"request_id":"[^"]+","api_version":"1"\}\}$/s
+    const wrong = [
+      ...(expected.has(status) ? [] : [`status ${status}`]),
+      ...(isEnvelope.test(answered) ? [] : ['no envelope']),
+      ...leaksOf(longestFirst([sent, ...before]).reduce(withoutText, answered), '').map(
+        (leak) => `tells ${leak}`,
+      ),
+    ]
+    return wrong.map((fault) => `${input} = ${JSON.stringify(sent).slice(0, 60)}: ${fault}`)
+  })
+  return faults.length <= 40 ? faults : [...faults.slice(0, 40), `and ${faults.length - 40} more`]
 }

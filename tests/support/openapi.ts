@@ -14,12 +14,19 @@ export type DocumentedOperation = {
     readonly schema: JsonSchema
   }[]
   readonly requestBody?: {
-    readonly content: { readonly 'application/json': { readonly schema: JsonSchema } }
+    readonly required?: boolean
+    readonly content: {
+      readonly 'application/json': { readonly schema: JsonSchema; readonly example: unknown }
+    }
   }
   readonly responses: Readonly<
     Record<
       string,
-      { readonly description: string; readonly headers: Readonly<Record<string, Header | Ref>> }
+      {
+        readonly description: string
+        readonly headers: Readonly<Record<string, Header | Ref>>
+        readonly content?: Readonly<Record<string, unknown>>
+      }
     >
   >
 }
@@ -39,6 +46,17 @@ export const endpointsOf = ({ paths }: OpenApiDocument): Endpoint[] =>
     Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
   )
 
+/** `.` and `..` are resolved before anybody is asked: they name another path. */
+export const isNoFolder = (text: string): boolean => !/^\.{1,2}$/.test(text)
+
+/** A path with values in the places of its parameters. */
+export const filled = (path: string, values: Readonly<Record<string, string>>): string =>
+  path.replaceAll(/\{(\w+)\}/g, (_, name: string) =>
+    encodeURIComponent((values[name] ?? '').replaceAll(/[\ud800-\udfff]/gu, '\ufffd')),
+  )
+
+const JSON_TYPE = 'application/json'
+
 export type Answered = {
   readonly status: number
   readonly headers: Headers
@@ -57,6 +75,8 @@ export class OpenApiContract {
   constructor(document: OpenApiDocument) {
     this.#document = document
     addFormats.default(this.#ajv)
+    // the pattern beside it says it all
+    this.#ajv.addFormat('email', true)
     this.#ajv.addSchema(document, 'openapi')
   }
 
@@ -69,14 +89,12 @@ export class OpenApiContract {
   faultsOf({ path, method, operation }: Endpoint, { status, headers, body }: Answered): string[] {
     const documented = operation.responses[status]
     if (!documented) return [`${status} is not a documented status`]
-    const validate = this.#schema(path, method, 'responses', String(status))
-    validate(body)
+    const [type = 'none'] = Object.keys(documented.content ?? {})
+    const given = headers.get('Content-Type') ?? 'none'
     const { code } = (body as { error?: { code?: string } } | null)?.error ?? {}
     return [
-      ...(validate.errors ?? []).map(
-        ({ instancePath, message, params }) =>
-          `${status}${instancePath} ${message} ${JSON.stringify(params)}`,
-      ),
+      ...(given.split(';')[0] === type ? [] : [`${status} is of type ${given}`]),
+      ...(type === JSON_TYPE ? this.#bodyFaults({ path, method }, status, body) : []),
       ...(code !== undefined && !documented.description.includes(`\`${code}\``)
         ? [`${status} ${code} is not a documented code`]
         : []),
@@ -84,6 +102,19 @@ export class OpenApiContract {
         this.#headerFaults(name, this.#resolve(header), headers.get(name)),
       ),
     ]
+  }
+
+  #bodyFaults(
+    { path, method }: Pick<Endpoint, 'path' | 'method'>,
+    status: number,
+    body: unknown,
+  ): string[] {
+    const validate = this.#schema(path, method, 'responses', String(status))
+    validate(body)
+    return (validate.errors ?? []).map(
+      ({ instancePath, message, params }) =>
+        `${status}${instancePath} ${message} ${JSON.stringify(params)}`,
+    )
   }
 
   #headerFaults(name: string, { schema }: Header, value: string | null): string[] {
@@ -100,7 +131,7 @@ export class OpenApiContract {
   }
 
   #schema(path: string, method: string, ...words: readonly string[]): ValidateFunction {
-    const place = ['paths', path, method, ...words, 'content', 'application/json', 'schema']
+    const place = ['paths', path, method, ...words, 'content', JSON_TYPE, 'schema']
     const pointer = place
       .map((word) => encodeURIComponent(word.replaceAll('~', '~0').replaceAll('/', '~1')))
       .join('/')

@@ -67,13 +67,16 @@ function change(
         revision: license.revision + 1,
         updatedAt: at,
       }
+      const changes = differenceOf(license, changed)
+      if (move === 'update' && Object.keys(changes.after).length === 0)
+        return { license, product: await codeOf(transaction, license) }
       await setLicense(transaction, changed)
       await recordEvent(transaction, scope, {
         at,
         action: rules.event,
         objectType: 'license',
         objectId: license.id,
-        changes: differenceOf(license, changed),
+        changes,
       })
       return { license: changed, product: await codeOf(transaction, changed) }
     },

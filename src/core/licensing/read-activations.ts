@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { AppError } from '../errors.js'
 import { DEFAULT_PAGE, type Page, pageInput, placeOfCursor, toPage } from '../page.js'
-import { parse } from '../parse.js'
+import { asciiSchema, parse } from '../parse.js'
 import type { TenantScope } from '../tenants/scope.js'
 import { ACTIVATION_STATUSES, type Activation } from './activation.js'
 import { findActivation, listActivations } from './activation-store.js'
@@ -9,7 +9,7 @@ import { findLicenseRecord } from './license-store.js'
 
 export const ListActivationsQuery = z.strictObject({
   ...pageInput,
-  license: z.string().max(64).describe('Only those of this license, by its id or key').optional(),
+  license: asciiSchema(64).describe('Only those of this license, by its id or key').optional(),
   status: z
     .enum(ACTIVATION_STATUSES, `must be one of ${ACTIVATION_STATUSES.join(', ')}`)
     .describe('Only those in this state')
@@ -29,7 +29,7 @@ export async function pageActivations(
     cursor,
     limit = DEFAULT_PAGE,
   } = parse(ListActivationsQuery, query)
-  const [beforeId] = placeOfCursor(cursor, '-id', 1) ?? []
+  const [beforeId] = placeOfCursor(cursor, 'activations', ['id']) ?? []
   const licenseId =
     license === undefined ? undefined : (await findLicenseRecord(scope.db, license))?.id
   // a license that is not here has no activations
@@ -41,7 +41,7 @@ export async function pageActivations(
     beforeId: beforeId ?? undefined,
     limit: limit + 1,
   })
-  return toPage(found, limit, '-id', ({ id }) => [id])
+  return toPage(found, limit, 'activations', ({ id }) => [id])
 }
 
 /** @throws ACTIVATION.NOT_FOUND */

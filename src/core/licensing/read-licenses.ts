@@ -14,7 +14,7 @@ export async function pageLicenses(
 ): Promise<Page<ChangedLicense>> {
   const wish = parse(ListLicensesQuery, query)
   const { limit = DEFAULT_PAGE, sort: order = '-created_at' } = wish
-  const place = placeOfCursor(wish.cursor, order, 2)
+  const place = placeOfCursor(wish.cursor, `licenses ${order}`, ['id', 'time'])
   const filter: LicenseFilter = {
     product: wish.product,
     status: wish.status,
@@ -30,7 +30,7 @@ export async function pageLicenses(
   }
   return scope.lend(async (connection) => {
     const found = await listLicenses(connection, filter)
-    const page = toPage(found, limit, order, ({ id, expiresAt }) => [
+    const page = toPage(found, limit, `licenses ${order}`, ({ id, expiresAt }) => [
       id,
       expiresAt?.toISOString() ?? null,
     ])

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { giveBackToLimit } from '../entitlements/usage-counter-store.js'
 import { AppError } from '../errors.js'
 import { recordEvent } from '../events/outbox-store.js'
@@ -19,13 +20,13 @@ import {
 /** Newest first, a page at a time. */
 export async function pageProducts(scope: TenantScope, query: unknown): Promise<Page<Product>> {
   const { cursor, limit = DEFAULT_PAGE, ...filter } = parse(ListProductsQuery, query)
-  const [beforeId] = placeOfCursor(cursor, '-id', 1) ?? []
+  const [beforeId] = placeOfCursor(cursor, 'products', ['id']) ?? []
   const found = await listProducts(scope.db, {
     ...filter,
     beforeId: beforeId ?? undefined,
     limit: limit + 1,
   })
-  return toPage(found, limit, '-id', ({ id }) => [id])
+  return toPage(found, limit, 'products', ({ id }) => [id])
 }
 
 /** @throws PRODUCT.NOT_FOUND */
@@ -61,6 +62,7 @@ export async function updateProduct(
       revision: product.revision + 1,
       updatedAt: at,
     }
+    if (isDeepStrictEqual(shown(product), shown(changed))) return product
     await setProduct(transaction, changed)
     await recordEvent(transaction, scope, {
       at,

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { metadataSchema } from '../metadata.js'
 import { pageInput } from '../page.js'
+import { asciiSchema } from '../parse.js'
 
 export const PRODUCT_STATUSES = ['active', 'archived'] as const
 export type ProductStatus = (typeof PRODUCT_STATUSES)[number]
@@ -64,5 +65,5 @@ export const ListProductsQuery = z.strictObject({
     .enum(PRODUCT_STATUSES, `must be one of ${PRODUCT_STATUSES.join(', ')}`)
     .describe('Only those in this state')
     .optional(),
-  code: z.string().max(60).describe('Only the one with this code').optional(),
+  code: asciiSchema(60).describe('Only the one with this code').optional(),
 })

@@ -1,7 +1,8 @@
+import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import { brandingSeed, settingSeeds } from '../../../seeds/tenant/defaults.js'
 import { recordEvent } from '../events/outbox-store.js'
-import { parse } from '../parse.js'
+import { parse, webUrlSchema } from '../parse.js'
 import { assertMatch, etagOfValue, type Preconditions } from '../preconditions.js'
 import { type Branding, findBranding, setBranding } from './branding-store.js'
 import type { TenantScope } from './scope.js'
@@ -57,6 +58,7 @@ export async function updateSettings(
       ...before,
       ...Object.fromEntries(given.map(([name, value]) => [name, value ?? settingSeeds[name]])),
     }
+    if (isDeepStrictEqual(before, after)) return tagged(before)
     const at = scope.now()
     for (const [name] of given) await setSetting(transaction, name, after[name], at)
     await recordEvent(transaction, scope, {
@@ -71,9 +73,10 @@ export async function updateSettings(
 }
 
 const color = z.string('must be text').regex(/^#[0-9a-f]{6}$/, 'must be a color such as #1f2937')
-const httpsUrl = z
-  .url({ protocol: /^https$/, message: 'must be an https URL' })
-  .max(2_048, 'must be at most 2048 characters')
+const httpsUrl = webUrlSchema(
+  /^https:\/\/(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?([/?]([A-Za-z0-9\-._~:/?@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)?(#([A-Za-z0-9\-._~:/?@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)?$/,
+  'must be an https URL, other letters percent-encoded, without user or password',
+)
 
 export const UpdateBrandingInput = z.strictObject({
   display_name: z
@@ -120,6 +123,7 @@ export async function updateBranding(
       supportEmail: kept(patch.support_email, before.supportEmail, undefined),
       supportUrl: kept(patch.support_url, before.supportUrl, undefined),
     }
+    if (isDeepStrictEqual(before, after)) return tagged(before)
     const at = scope.now()
     await setBranding(transaction, after, at)
     await recordEvent(transaction, scope, {

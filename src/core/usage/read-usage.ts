@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { listEntitlements } from '../entitlements/entitlement-store.js'
 import { findLicenseRecord } from '../licensing/license-store.js'
 import { DEFAULT_PAGE, type Page, pageInput, placeOfCursor, toPage } from '../page.js'
-import { instantSchema, parse } from '../parse.js'
+import { asciiSchema, instantSchema, parse } from '../parse.js'
 import type { TenantScope } from '../tenants/scope.js'
 import {
   listCounters,
@@ -12,10 +12,8 @@ import {
   type UsageTotal,
 } from './usage-store.js'
 
-const code = z.string().max(100).describe('Only this entitlement code').optional()
-const license = z
-  .string()
-  .max(64)
+const code = asciiSchema(100).describe('Only this entitlement code').optional()
+const license = asciiSchema(64)
   .describe('Only this license, by its id or key; "tenant" is the tenant as a whole')
   .optional()
 const period = z
@@ -29,7 +27,7 @@ export const ListSnapshotsQuery = ListCountersQuery
 export const ListUsageEventsQuery = z.strictObject({
   ...pageInput,
   code,
-  license: z.string().max(64).describe('Only of this license, by its id or key').optional(),
+  license: asciiSchema(64).describe('Only of this license, by its id or key').optional(),
   from: instantSchema.describe('Only those recorded at or after').optional(),
   to: instantSchema.describe('Only those recorded before').optional(),
 })
@@ -42,7 +40,7 @@ export async function pageCounters(scope: TenantScope, query: unknown): Promise<
   const { limit = DEFAULT_PAGE } = wish
   const subject = await subjectOf(scope, wish.license)
   if (subject === null) return NOTHING
-  const [afterId] = placeOfCursor(wish.cursor, 'id', 1) ?? []
+  const [afterId] = placeOfCursor(wish.cursor, 'usage_counters', ['id']) ?? []
   const found = await listCounters(scope.db, {
     code: wish.code,
     subject,
@@ -51,7 +49,7 @@ export async function pageCounters(scope: TenantScope, query: unknown): Promise<
     limit: limit + 1,
   })
   const granted = new Map((await listEntitlements(scope.db)).map((each) => [each.code, each.value]))
-  const page = toPage(found, limit, 'id', ({ id }) => [id])
+  const page = toPage(found, limit, 'usage_counters', ({ id }) => [id])
   return {
     ...page,
     items: page.items.map((total) => ({
@@ -67,7 +65,7 @@ export async function pageSnapshots(scope: TenantScope, query: unknown): Promise
   const { limit = DEFAULT_PAGE } = wish
   const subject = await subjectOf(scope, wish.license)
   if (subject === null) return NOTHING
-  const [beforeId] = placeOfCursor(wish.cursor, '-id', 1) ?? []
+  const [beforeId] = placeOfCursor(wish.cursor, 'usage_snapshots', ['id']) ?? []
   const found = await listSnapshots(scope.db, {
     code: wish.code,
     subject,
@@ -75,7 +73,7 @@ export async function pageSnapshots(scope: TenantScope, query: unknown): Promise
     beforeId: beforeId ?? undefined,
     limit: limit + 1,
   })
-  return toPage(found, limit, '-id', ({ id }) => [id])
+  return toPage(found, limit, 'usage_snapshots', ({ id }) => [id])
 }
 
 /** Newest first. */
@@ -87,7 +85,7 @@ export async function pageUsageEvents(
   const { limit = DEFAULT_PAGE } = wish
   const licenseId = await subjectOf(scope, wish.license)
   if (licenseId === null) return NOTHING
-  const [beforeId] = placeOfCursor(wish.cursor, '-id', 1) ?? []
+  const [beforeId] = placeOfCursor(wish.cursor, 'usage_events', ['id']) ?? []
   const found = await listUsageEvents(scope.db, {
     code: wish.code,
     licenseId,
@@ -96,7 +94,7 @@ export async function pageUsageEvents(
     beforeId: beforeId ?? undefined,
     limit: limit + 1,
   })
-  return toPage(found, limit, '-id', ({ id }) => [id])
+  return toPage(found, limit, 'usage_events', ({ id }) => [id])
 }
 
 /** Undefined where none was named; null where the named license is not here. */

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { isDeepStrictEqual } from 'node:util'
 import { addMilliseconds } from '../clock.js'
 import type { Context } from '../context.js'
 import type { PlatformDb } from '../db/connect.js'
@@ -50,12 +51,12 @@ export async function pageWebhooks(
   query: unknown,
 ): Promise<Page<WebhookEndpoint>> {
   const { cursor, limit = DEFAULT_PAGE } = parse(ListWebhooksQuery, query)
-  const [beforeId] = placeOfCursor(cursor, '-id', 1) ?? []
+  const [beforeId] = placeOfCursor(cursor, 'webhooks', ['id']) ?? []
   const found = await listWebhookEndpoints(ctx.platform, tenantId, {
     beforeId: beforeId ?? undefined,
     limit: limit + 1,
   })
-  return toPage(found, limit, '-id', ({ id }) => [id])
+  return toPage(found, limit, 'webhooks', ({ id }) => [id])
 }
 
 /** @throws WEBHOOK.NOT_FOUND */
@@ -251,6 +252,7 @@ async function change(
         revision: endpoint.revision + 1,
         updatedAt: at,
       }
+      if (what === 'updated' && isDeepStrictEqual(shown(endpoint), shown(changed))) return endpoint
       await setWebhookEndpoint(transaction, changed)
       await recordAudit(transaction, ctx, tenantId, {
         at,

@@ -29,7 +29,7 @@ export async function pageDeliveries(
   query: unknown,
 ): Promise<Page<Delivery>> {
   const { cursor, limit = DEFAULT_PAGE, ...filter } = parse(ListDeliveriesQuery, query)
-  const [beforeId] = placeOfCursor(cursor, '-id', 1) ?? []
+  const [beforeId] = placeOfCursor(cursor, 'deliveries', ['id']) ?? []
   await assertThere(ctx, tenantId, endpointId)
   const found = await listDeliveries(ctx.platform, {
     ...filter,
@@ -38,7 +38,7 @@ export async function pageDeliveries(
     beforeId: beforeId ?? undefined,
     limit: limit + 1,
   })
-  return toPage(found, limit, '-id', ({ id }) => [id])
+  return toPage(found, limit, 'deliveries', ({ id }) => [id])
 }
 
 export const RedeliverInput = z.strictObject({

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import { AppError } from '../errors.js'
 import { pageInput } from '../page.js'
+import { webUrlSchema } from '../parse.js'
 
 /** What an endpoint may be told of: the published list. */
 export const WEBHOOK_EVENTS = [
@@ -54,13 +55,10 @@ export function assertWebhookMove(move: WebhookMove, status: WebhookStatus): voi
     throw new AppError('WEBHOOK.INVALID_STATE', status).with({ status, move })
 }
 
-const urlSchema = z
-  .url({ protocol: /^https?$/, message: 'must be an https URL' })
-  .max(2_048, 'must be at most 2048 characters')
-  .refine((text) => {
-    const url = URL.canParse(text) ? new URL(text) : undefined
-    return url !== undefined && url.username === '' && url.password === '' && url.hash === ''
-  }, 'must have no user, password or fragment')
+const urlSchema = webUrlSchema(
+  /^https?:\/\/(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?([/?]([A-Za-z0-9\-._~:/?@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)?$/,
+  'must be an https URL, other letters percent-encoded, without user, password or fragment',
+)
 
 const eventsSchema = z
   .array(z.enum(WEBHOOK_EVENTS, `must be among ${WEBHOOK_EVENTS.join(', ')}`))

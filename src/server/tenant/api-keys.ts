@@ -83,13 +83,13 @@ export const apiKeyOperations: readonly TenantOperation[] = [
     errors: [],
     async handle({ c, query }) {
       const { limit = DEFAULT_PAGE, cursor } = parse(ListApiKeysQuery, query)
-      const [beforeId] = placeOfCursor(cursor, '-id', 1) ?? []
+      const [beforeId] = placeOfCursor(cursor, 'api_keys', ['id']) ?? []
       const { platform, now } = c.get('acting')
       const found = await pageApiKeys(platform, c.get('scope').tenant.id, {
         beforeId: beforeId ?? undefined,
         limit: limit + 1,
       })
-      const page = toPage(found, limit, '-id', (key) => [key.id])
+      const page = toPage(found, limit, 'api_keys', (key) => [key.id])
       return { status: 200, data: pageData(page, toObject(now())) }
     },
   },

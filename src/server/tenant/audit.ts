@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { type AuditRow, listAudit } from '../../core/events/audit-store.js'
 import { DEFAULT_PAGE, pageInput, placeOfCursor, toPage } from '../../core/page.js'
-import { instantSchema, parse } from '../../core/parse.js'
+import { asciiSchema, instantSchema, parse } from '../../core/parse.js'
 import { id, json, pageData, pageOf, time } from './shapes.js'
 import type { TenantOperation } from './tenant-operation.js'
 
@@ -40,7 +40,7 @@ const ListAuditQuery = z.strictObject({
     .describe('Only this action, or those that begin so: `license.*`')
     .optional(),
   actor_id: z.string().max(120).describe('Only what this actor did').optional(),
-  object_type: z.string().max(40).describe('Only what was done to things of this kind').optional(),
+  object_type: asciiSchema(40).describe('Only what was done to things of this kind').optional(),
   object_id: z.string().max(190).describe('Only what was done to this thing').optional(),
   since: instantSchema.describe('Only what happened at or after').optional(),
   until: instantSchema.describe('Only what happened before').optional(),
@@ -67,7 +67,7 @@ export const auditOperations: readonly TenantOperation[] = [
         object_id,
         ...wish
       } = parse(ListAuditQuery, query)
-      const [beforeId] = placeOfCursor(cursor, '-id', 1) ?? []
+      const [beforeId] = placeOfCursor(cursor, 'audit', ['number']) ?? []
       const found = await listAudit(c.get('acting').platform, {
         ...wish,
         tenantId: c.get('scope').tenant.id,
@@ -77,7 +77,7 @@ export const auditOperations: readonly TenantOperation[] = [
         beforeId: beforeId ?? undefined,
         limit: limit + 1,
       })
-      const page = toPage(found, limit, '-id', (row) => [row.id])
+      const page = toPage(found, limit, 'audit', (row) => [row.id])
       return { status: 200, data: pageData(page, toObject) }
     },
   },

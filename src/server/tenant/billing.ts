@@ -252,14 +252,14 @@ export const billingOperations: readonly TenantOperation[] = [
     errors: [],
     async handle({ c, query }) {
       const { limit = DEFAULT_PAGE, cursor, status } = parse(ListInvoicesQuery, query)
-      const [beforeId] = placeOfCursor(cursor, '-id', 1) ?? []
+      const [beforeId] = placeOfCursor(cursor, 'invoices', ['id']) ?? []
       const found = await listInvoices(c.get('acting').platform, {
         tenantId: c.get('scope').tenant.id,
         status,
         beforeId: beforeId ?? undefined,
         limit: limit + 1,
       })
-      const page = toPage(found, limit, '-id', (invoice) => [invoice.id])
+      const page = toPage(found, limit, 'invoices', (invoice) => [invoice.id])
       return { status: 200, data: pageData(page, toInvoiceObject) }
     },
   },

@@ -86,7 +86,6 @@ const shown = (changed: ChangedLicense, scope: TenantScope, status: 200 | 201 = 
   status,
   data: { license: toLicenseObject(changed, scope.now()) },
   etag: etagOf(changed.license.revision),
-  isVolatile: true,
 })
 
 const tag = 'tenant: licenses'
@@ -128,7 +127,7 @@ const move = (of: {
   errors: ['LICENSE.NOT_FOUND', 'LICENSE.INVALID_STATE', ...(of.errors ?? [])],
   async handle(call: OperationCall) {
     const scope = call.c.get('scope')
-    const changed = await of.change(scope, call.id, call.body ?? {}, preconditionsOf(call))
+    const changed = await of.change(scope, call.id, call.body, preconditionsOf(call))
     return { ...shown(changed.result, scope), replayed: changed.replayed }
   },
 })
@@ -217,7 +216,7 @@ export const licenseOperations: readonly TenantOperation[] = [
     summary: 'Show a license',
     description: 'By its id or its key; with an ETag for If-Match.',
     parameter,
-    isConditional: true,
+    isTagged: true,
     answers: { 200: { description: 'The license', schema: licenseAnswer } },
     errors: ['LICENSE.NOT_FOUND'],
     handle: async ({ c, id }) => shown(await getLicense(c.get('scope'), id), c.get('scope')),

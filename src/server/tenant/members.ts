@@ -86,12 +86,12 @@ export const memberOperations: readonly TenantOperation[] = [
     errors: [],
     async handle({ c, query }) {
       const { limit = DEFAULT_PAGE, cursor } = parse(PageQuery, query)
-      const [afterUserId] = placeOfCursor(cursor, 'user_id', 1) ?? []
+      const [afterUserId] = placeOfCursor(cursor, 'members', ['number']) ?? []
       const found = await listMembers(c.get('acting').platform, c.get('scope').tenant.id, {
         afterUserId: afterUserId ?? undefined,
         limit: limit + 1,
       })
-      const page = toPage(found, limit, 'user_id', ({ userId }) => [userId])
+      const page = toPage(found, limit, 'members', ({ userId }) => [userId])
       return { status: 200, data: pageData(page, toMemberObject) }
     },
   },
@@ -185,13 +185,13 @@ export const memberOperations: readonly TenantOperation[] = [
     errors: [],
     async handle({ c, query }) {
       const { limit = DEFAULT_PAGE, cursor } = parse(PageQuery, query)
-      const [beforeId] = placeOfCursor(cursor, '-id', 1) ?? []
+      const [beforeId] = placeOfCursor(cursor, 'invitations', ['id']) ?? []
       const ctx = c.get('acting')
       const found = await listInvitations(ctx.platform, c.get('scope').tenant.id, {
         beforeId: beforeId ?? undefined,
         limit: limit + 1,
       })
-      const page = toPage(found, limit, '-id', (invitation) => [invitation.id])
+      const page = toPage(found, limit, 'invitations', (invitation) => [invitation.id])
       return { status: 200, data: pageData(page, toInvitationObject(ctx.now())) }
     },
   },
