@@ -41,8 +41,6 @@ export type Listening = {
 export async function listen(ctx: Context): Promise<Listening> {
   const { host, port, drainDelay, stopTimeout } = ctx.config
   const readiness = createReadiness(ctx.platform)
-  const trail = new TrailKeeper(ctx)
-  const webhooks = new WebhookSender(ctx)
   const app = createApp(ctx, readiness.ask, (tenant) => trail.touch(tenant))
   const answer = getRequestListener(app.fetch, { errorHandler: refuseUnreadable })
   let stopping = false
@@ -64,7 +62,15 @@ export async function listen(ctx: Context): Promise<Listening> {
   server.on('checkExpectation', (request, response) => void answer(request, response))
   server.on('connect', (_, socket) => refuseMalformed({ code: 'CONNECT' }, socket))
   await app.ready()
-  await bind(server, host, port)
+  try {
+    await bind(server, host, port)
+  } catch (error) {
+    await app[Symbol.asyncDispose]()
+    throw error
+  }
+  // what works beside the requests would keep a process alive that could not listen
+  const trail = new TrailKeeper(ctx)
+  const webhooks = new WebhookSender(ctx)
   const unwatch = watchTenants(ctx)
   const bound = server.address()
   const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port
