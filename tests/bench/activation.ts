@@ -1,12 +1,12 @@
 import { createPool, type PoolConnection, type RowDataPacket } from 'mysql2/promise'
 import { newId } from '../../src/core/ids.js'
 import { LICENSE_COLUMNS } from '../../src/core/licensing/license-store.js'
+import { startThrowAwayServer } from '../support/throw-away-server.js'
 import { hasWrk } from './load.js'
 import { postLoad } from './post-load.js'
 import { type Bench, figure } from './report.js'
 import { interleave, ratiosOf, spreadOf } from './rounds.js'
 import { openShop, type Shop, serveShop } from './shop.js'
-import { startThrowAwayServer } from './throw-away-server.js'
 
 const AT_ONCE = 16
 const LICENSES = 100

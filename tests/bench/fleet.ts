@@ -25,10 +25,10 @@ import {
   openProvisioner,
 } from '../support/platform.js'
 import { ROOT } from '../support/source-files.js'
+import { startThrowAwayServer, type ThrowAwayServer } from '../support/throw-away-server.js'
 import { createKnexCommand } from './knex-command.js'
 import { type Bench, type BenchOptions, type Figure, figure } from './report.js'
 import { interleave, ratiosOf, runAtOnce, spreadOf } from './rounds.js'
-import { startThrowAwayServer, type ThrowAwayServer } from './throw-away-server.js'
 
 const run = promisify(execFile)
 const DBMATE = 'dbmate@2.36.0'

@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { startThrowAwayServer } from '../support/throw-away-server.js'
 import { hasWrk, load, writePairs } from './load.js'
 import { type Bench, figure } from './report.js'
 import { interleave, ratiosOf, spreadOf } from './rounds.js'
 import { openShop, serveShop } from './shop.js'
-import { startThrowAwayServer } from './throw-away-server.js'
 
 const WITHOUT = fileURLToPath(new URL('serve-without-last-used.mjs', import.meta.url))
 

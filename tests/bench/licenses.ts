@@ -8,10 +8,10 @@ import { newId } from '../../src/core/ids.js'
 import { issueLicenses } from '../../src/core/licensing/issue-licenses.js'
 import { mintLicenseKey } from '../../src/core/licensing/license.js'
 import { createProduct } from '../../src/core/products/create-product.js'
+import { startThrowAwayServer } from '../support/throw-away-server.js'
 import { type Bench, figure } from './report.js'
 import { interleave, ratiosOf, spreadOf } from './rounds.js'
 import { openShop, type Shop, serveShop } from './shop.js'
-import { startThrowAwayServer } from './throw-away-server.js'
 
 const LICENSES = 100_000
 const PRODUCTS = 20

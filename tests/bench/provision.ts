@@ -14,10 +14,10 @@ import {
   open,
   openProvisioner,
 } from '../support/platform.js'
+import { startThrowAwayServer, type ThrowAwayServer } from '../support/throw-away-server.js'
 import { createKnexCommand } from './knex-command.js'
 import { type Bench, type BenchOptions, type Figure, figure } from './report.js'
 import { interleave, ratiosOf, runAtOnce, spreadOf } from './rounds.js'
-import { startThrowAwayServer, type ThrowAwayServer } from './throw-away-server.js'
 
 /**
  * `ours`: all twelve stages. `without template`: the same where the schema is made by the migrations.

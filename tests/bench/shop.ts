@@ -7,8 +7,8 @@ import { getTenant } from '../../src/core/tenants/tenant-store.js'
 import { issueFor } from '../support/license.js'
 import { type Environment, freshEnvironment, initialize, open } from '../support/platform.js'
 import { ROOT } from '../support/source-files.js'
+import type { ThrowAwayServer } from '../support/throw-away-server.js'
 import { type Served, serve } from './served.js'
-import type { ThrowAwayServer } from './throw-away-server.js'
 
 /** One tenant with licenses, a platform of its own, and what bare connections to its database need. */
 export type Shop = {

@@ -6,12 +6,12 @@ import {
 } from 'mysql2/promise'
 import { monthOf } from '../../src/core/billing/plan.js'
 import { newId } from '../../src/core/ids.js'
+import { startThrowAwayServer } from '../support/throw-away-server.js'
 import { hasWrk } from './load.js'
 import { postLoad } from './post-load.js'
 import { type Bench, figure } from './report.js'
 import { interleave, ratiosOf, spreadOf } from './rounds.js'
 import { openShop, type Shop, serveShop } from './shop.js'
-import { startThrowAwayServer } from './throw-away-server.js'
 
 const AT_ONCE = 200
 /** Connections of the naive writer: more only wait for the same row. */

@@ -13,11 +13,11 @@ import {
   open,
   openProvisioner,
 } from '../support/platform.js'
+import { startThrowAwayServer, type ThrowAwayServer } from '../support/throw-away-server.js'
 import { hasWrk, type KeyPair, type Load, load, writePairs } from './load.js'
 import { type Bench, type BenchOptions, type Figure, figure } from './report.js'
 import { interleave, ratiosOf, runAtOnce, spreadOf } from './rounds.js'
 import { type Served, serve } from './served.js'
-import { startThrowAwayServer, type ThrowAwayServer } from './throw-away-server.js'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const FLOOR_DATABASE = 'floor'

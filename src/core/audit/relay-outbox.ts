@@ -1,8 +1,10 @@
 import type { Connection } from 'mysql2'
 import type { Context } from '../context.js'
+import { inLentTransaction } from '../db/lent-transaction.js'
+import { OWNER_TABLE } from '../db/ownership.js'
 import { affectedBy, type Bindable, rowsOf } from '../db/statements.js'
 import type { TenantPlace } from '../db/tenant-database-manager.js'
-import { inTransaction } from '../db/transaction.js'
+import { inTransaction, startingOver } from '../db/transaction.js'
 import { fromJsonColumn } from '../parse.js'
 
 const AT_A_TIME = 500
@@ -40,28 +42,42 @@ const COLUMNS = [
 export async function relayOutbox(ctx: Context, tenant: TenantPlace): Promise<number> {
   let relayed = 0
   for (;;) {
-    const rows = await ctx.tenantDatabases.lend(tenant, (connection) => pendingOf(connection))
-    if (rows.length === 0) return relayed
-    await inTransaction(ctx.platform, (transaction) =>
-      affectedBy(
-        transaction,
-        `insert ignore into audit_logs (tenant_id, outcome, ${COLUMNS.join(', ')}) values ${rows
-          .map(() => `(?, 'success', ${COLUMNS.map(() => '?').join(', ')})`)
-          .join(', ')}`,
-        rows.flatMap((row) => [tenant.id, ...COLUMNS.map((column) => textOf(column, row))]),
+    const pending = await ctx.tenantDatabases.lend(tenant, (connection) => pendingOf(connection, 1))
+    if (pending.length === 0) return relayed
+    const count = await startingOver(() =>
+      ctx.tenantDatabases.lend(tenant, (connection) =>
+        inLentTransaction(connection, () => relayBatch(ctx, tenant.id, connection)),
       ),
     )
-    await ctx.tenantDatabases.lend(tenant, (connection) => settle(connection, rows, ctx.now()))
-    relayed += rows.length
-    if (rows.length < AT_A_TIME) return relayed
+    relayed += count
+    if (count < AT_A_TIME) return relayed
   }
 }
 
+async function relayBatch(ctx: Context, tenantId: string, connection: Connection): Promise<number> {
+  // Two relays side by side would draw the trail's ids in one order and use them in another: an event could come
+  // before one that was over when it began. The row that says whose the database is lets in one at a time.
+  await rowsOf(connection, `select 1 from ${OWNER_TABLE} for update`)
+  const rows = await pendingOf(connection, AT_A_TIME)
+  if (rows.length === 0) return 0
+  await inTransaction(ctx.platform, (transaction) =>
+    affectedBy(
+      transaction,
+      `insert ignore into audit_logs (tenant_id, outcome, ${COLUMNS.join(', ')}) values ${rows
+        .map(() => `(?, 'success', ${COLUMNS.map(() => '?').join(', ')})`)
+        .join(', ')}`,
+      rows.flatMap((row) => [tenantId, ...COLUMNS.map((column) => textOf(column, row))]),
+    ),
+  )
+  await settle(connection, rows, ctx.now())
+  return rows.length
+}
+
 /** Not by a cursor: a row with a lower id may be committed later, and is found when it is there. */
-const pendingOf = (connection: Connection): Promise<Row[]> =>
+const pendingOf = (connection: Connection, limit: number): Promise<Row[]> =>
   rowsOf<Row>(
     connection,
-    `select id, ${COLUMNS.join(', ')} from outbox where relayed_at is null order by id limit ${AT_A_TIME}`,
+    `select id, ${COLUMNS.join(', ')} from outbox where relayed_at is null order by id limit ${limit}`,
   )
 
 async function settle(connection: Connection, rows: readonly Row[], at: Date): Promise<void> {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Context } from '../context.js'
 import { withLease } from '../db/lease.js'
 import type { TenantPlace } from '../db/tenant-database-manager.js'
+import { isFailure } from '../driver-failure.js'
 import { AppError } from '../errors.js'
 import { placeOf } from '../tenants/scope.js'
 import { listTenants } from '../tenants/tenant-store.js'
@@ -11,6 +12,8 @@ import { SEALING, sealAudit } from './seal-audit.js'
 
 /** How often what was touched is relayed, and what was relayed is sealed. */
 const BEAT_MS = 100
+/** How long after a failure it is tried again. */
+const AWAY_MS = 1_000
 /** How often a process asks whether the one that seals is still there. */
 const SUCCESSION_MS = 2_000
 /** How often every tenant is looked at: a process that died may have left events behind. */
@@ -77,7 +80,13 @@ export class TrailKeeper {
     try {
       await withLease(platform, SEALING, terms, async (lease) => {
         while (!this.#stopping.signal.aborted) {
-          await sealAudit(this.#ctx, lease, key)
+          await sealAudit(this.#ctx, lease, key).catch((error: unknown) => {
+            // while the database is away nobody can take the lease, nor give it back: held, it serves when it is there
+            if (!isFailure(error, 'unreachable', 'connection lost', 'too many connections'))
+              throw error
+            this.#ctx.log.warn('sealing waits for the database', { error })
+            return this.#pause(AWAY_MS)
+          })
           await this.#pause(BEAT_MS)
         }
       })
@@ -116,7 +125,7 @@ export class TrailKeeper {
         await work()
       } catch (error) {
         this.#ctx.log.warn(`${what} the trail failed and is tried again`, { error })
-        await this.#pause(1_000)
+        await this.#pause(AWAY_MS)
       }
       await this.#pause(everyMs)
     }

@@ -1,6 +1,7 @@
 import { tenantMigrations } from '../../../migrations/tenant/index.js'
 import { listPlans } from '../billing/plan-store.js'
 import type { Context } from '../context.js'
+import { OWNER_TABLE } from '../db/ownership.js'
 import type { Provisioner } from '../db/provisioner.js'
 import { AppError, asAppError } from '../errors.js'
 import type { DatabaseServer } from '../servers/database-server.js'
@@ -20,7 +21,6 @@ import {
   type Traffic,
 } from './health-store.js'
 import { type Ledger, readLedgers } from './ledger.js'
-import { OWNER_TABLE } from './ownership.js'
 import { groupByServer } from './plan-rollout.js'
 import {
   changesBetween,

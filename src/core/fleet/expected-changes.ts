@@ -1,10 +1,10 @@
 import type { Migration } from '../../../migrations/migration.js'
 import { applyMigrations } from '../db/migrate.js'
+import { ownerTableSql } from '../db/ownership.js'
 import type { Provisioner } from '../db/provisioner.js'
 import { quoteName } from '../db/sql.js'
 import { causeOf } from '../driver-failure.js'
 import { newId } from '../ids.js'
-import { ownerTableSql } from './ownership.js'
 import {
   changesBetween,
   readSnapshot,

@@ -1,8 +1,8 @@
+import { OWNER_TABLE } from '../db/ownership.js'
 import type { Provisioner } from '../db/provisioner.js'
 import { quoteName } from '../db/sql.js'
 import { causeOf } from '../driver-failure.js'
 import { AppError } from '../errors.js'
-import { OWNER_TABLE } from './ownership.js'
 
 /** What a tenant's database says of itself: whose it is, and which migrations it has had. */
 export type Ledger = {

@@ -4,12 +4,12 @@ import type { Context } from '../context.js'
 import type { PlatformDb } from '../db/connect.js'
 import { withLease } from '../db/lease.js'
 import { applyMigrations, listApplied } from '../db/migrate.js'
+import { OWNER_TABLE, ownerTableSql } from '../db/ownership.js'
 import type { Provisioner } from '../db/provisioner.js'
 import { quoteName, quoteText } from '../db/sql.js'
 import { isFailure } from '../driver-failure.js'
 import type { DatabaseServer } from '../servers/database-server.js'
 import { endSessionsIn } from './end-sessions.js'
-import { OWNER_TABLE, ownerTableSql } from './ownership.js'
 
 /** No slug begins with "_", so no tenant's database can have this name. */
 export const templateDatabase = (prefix: string): string => `${prefix}_template`

@@ -1,10 +1,10 @@
 import type { TenantDb } from '../db/connect.js'
+import { OWNER_TABLE } from '../db/ownership.js'
 import { rowsOf } from '../db/statements.js'
 import { inTransaction } from '../db/transaction.js'
 import { AppError } from '../errors.js'
 import type { Action } from '../events/actions.js'
 import { insertOutbox } from '../events/outbox-store.js'
-import { OWNER_TABLE } from '../fleet/ownership.js'
 import { placeOf } from '../tenants/scope.js'
 import type { Job } from './stage.js'
 

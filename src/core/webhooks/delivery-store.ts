@@ -107,6 +107,7 @@ export type Claimed = Delivery & {
  * waited for; what one that died had taken comes back when its time is over.
  *
  * @param busy endpoints that have as many under way as they may
+ * @param spareFailing passes over all endpoints that failed last
  */
 export async function claimDeliveries(
   transaction: PlatformDb,
@@ -116,12 +117,14 @@ export async function claimDeliveries(
     until,
     limit,
     busy,
+    spareFailing,
   }: {
     readonly holder: string
     readonly at: Date
     readonly until: Date
     readonly limit: number
     readonly busy: readonly string[]
+    readonly spareFailing: boolean
   },
 ): Promise<Claimed[]> {
   const rows = await rowsOf<{ id: string }>(
@@ -129,6 +132,7 @@ export async function claimDeliveries(
     `select id from webhook_deliveries where status = 'pending' and next_attempt_at <= ?
       and (claimed_until is null or claimed_until < ?)
       ${busy.length > 0 ? `and endpoint_id not in (${busy.map(() => '?').join(', ')})` : ''}
+      ${spareFailing ? 'and endpoint_id not in (select id from webhook_endpoints where failing_since is not null)' : ''}
       order by next_attempt_at, id limit ? for update skip locked`,
     [at, at, ...busy, limit],
   )

@@ -63,7 +63,7 @@ export function sendDelivery(
       },
     )
     sending.on('error', (error: NodeJS.ErrnoException) =>
-      done({ error: error.name === 'TimeoutError' ? 'no answer in time' : reasonOf(error) }),
+      done({ error: error.code === 'ABORT_ERR' ? 'no answer in time' : reasonOf(error) }),
     )
     sending.end(payload)
   })

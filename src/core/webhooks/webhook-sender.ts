@@ -1,4 +1,3 @@
-import type { LookupFunction } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemActor } from '../actor.js'
 import { addMilliseconds } from '../clock.js'
@@ -13,33 +12,39 @@ import {
   setFailingSince,
   settleDelivery,
 } from './delivery-store.js'
-import { type Sent, sendDelivery } from './send-delivery.js'
+import { type SendOptions, type Sent, sendDelivery } from './send-delivery.js'
 import { disableEndpoint } from './webhook-endpoint-store.js'
 
 const POLL_MS = 250
 /** How many are under way in one process, and how many of them to one endpoint. */
-const AT_ONCE = 32
+const AT_ONCE = 64
 const AT_ONCE_AN_ENDPOINT = 4
+/** How many of them go to endpoints that failed last: however many hang, the others have the rest. */
+const AT_ONCE_FAILING = 16
 /** Longer than an attempt takes: after that another process may try. */
 const CLAIM_MS = 60_000
 /** An endpoint that took nothing for so long is given up when an event has run out of attempts. */
 const FAILING_MS = 3 * 86_400_000
 
+export type SenderOptions = Omit<SendOptions, 'allowed'>
+
 /**
  * Delivers what is due while a server runs. Any number of processes do it side by side: each takes what the others
- * have not. One endpoint has a few attempts under way at the most, so a slow one does not hold up another's.
+ * have not. One endpoint has a few attempts under way at the most, and those that failed last have a part of all
+ * attempts, so those that are slow do not hold up another's.
  */
 export class WebhookSender {
   readonly #ctx: Context
-  readonly #resolve: LookupFunction | undefined
+  readonly #options: SenderOptions
   readonly #stopping = new AbortController()
   readonly #underWay = new Map<string, Promise<void>>()
+  readonly #failing = new Set<string>()
   readonly #byEndpoint = new Map<string, number>()
   readonly #work: Promise<void>
 
-  constructor(ctx: Context, { resolve }: { readonly resolve?: LookupFunction } = {}) {
+  constructor(ctx: Context, options: SenderOptions = {}) {
     this.#ctx = ctx
-    this.#resolve = resolve
+    this.#options = options
     this.#work = this.#run()
   }
 
@@ -80,6 +85,7 @@ export class WebhookSender {
         until: addMilliseconds(at, CLAIM_MS),
         limit: Math.min(limit, AT_ONCE_AN_ENDPOINT),
         busy,
+        spareFailing: this.#failing.size >= AT_ONCE_FAILING,
       }),
     )
     for (const delivery of claimed) this.#begin(delivery)
@@ -87,7 +93,8 @@ export class WebhookSender {
   }
 
   #begin(delivery: Claimed): void {
-    const { id, endpointId } = delivery
+    const { id, endpointId, failingSince } = delivery
+    if (failingSince) this.#failing.add(id)
     this.#byEndpoint.set(endpointId, (this.#byEndpoint.get(endpointId) ?? 0) + 1)
     const attempt = this.#attempt(delivery)
       .catch((error: unknown) =>
@@ -97,6 +104,7 @@ export class WebhookSender {
       )
       .finally(() => {
         this.#underWay.delete(id)
+        this.#failing.delete(id)
         const left = (this.#byEndpoint.get(endpointId) ?? 1) - 1
         if (left === 0) this.#byEndpoint.delete(endpointId)
         else this.#byEndpoint.set(endpointId, left)
@@ -130,7 +138,7 @@ export class WebhookSender {
     )
     return sendDelivery(url, payload, signatureHeaders(eventId, payload, now(), secrets), {
       allowed: config.webhookAllow,
-      ...(this.#resolve ? { resolve: this.#resolve } : {}),
+      ...this.#options,
     })
   }
 

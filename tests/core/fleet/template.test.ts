@@ -1,8 +1,8 @@
 import { expect } from 'vitest'
 import { tenantMigrations } from '../../../migrations/tenant/index.js'
+import { ownerTableSql } from '../../../src/core/db/ownership.js'
 import type { Provisioner } from '../../../src/core/db/provisioner.js'
 import { quoteName } from '../../../src/core/db/sql.js'
-import { ownerTableSql } from '../../../src/core/fleet/ownership.js'
 import {
   applyPendingMigrations,
   ensureTemplate,

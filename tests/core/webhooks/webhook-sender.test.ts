@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo, LookupFunction } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Webhook } from 'standardwebhooks'
 import { describe, expect } from 'vitest'
 import { settleTrail } from '../../../src/core/audit/trail-keeper.js'
@@ -26,6 +27,9 @@ import { open } from '../../support/platform.js'
 import { createRandom, freshSeed } from '../../support/random.js'
 
 const HOUR_MS = 3_600_000
+/** Endpoints that take what comes and never answer, and how many come to each. */
+const HANGING = 24
+const EACH = 40
 
 type Got = {
   readonly path: string
@@ -47,6 +51,14 @@ async function receive(answer: (got: Got, response: ServerResponse) => void) {
   return {
     got,
     url: `http://127.0.0.1:${port}`,
+    /** Away for a moment, in which connections are refused. */
+    async restart(awayMs: number) {
+      server.closeAllConnections()
+      await new Promise((done) => server.close(done))
+      await sleep(awayMs)
+      server.listen(port, '127.0.0.1')
+      await once(server, 'listening')
+    },
     async [Symbol.asyncDispose]() {
       server.closeAllConnections()
       await new Promise((done) => server.close(done))
@@ -94,8 +106,10 @@ describe('webhooks', () => {
     let secret = ''
     const faults: unknown[] = []
     await using receiver = await receive(({ body, headers, path }, response) => {
-      const fate = random.below(10)
+      const fate = random.below(12)
       if (fate === 0) response.destroy()
+      // and says nothing until the sender has had enough
+      else if (fate === 4) return
       else if (fate === 1) response.writeHead(503, { 'Retry-After': '30' }).end()
       else if (fate === 2) response.writeHead(302, { Location: '/elsewhere' }).end()
       else if (fate === 3) response.writeHead(500).end('x'.repeat(100_000))
@@ -117,8 +131,28 @@ describe('webhooks', () => {
     secret = (await createWebhook(ctx, shop.scope, hook)).result.secret
     await shop.issue(1_000)
     {
-      await using one = new WebhookSender(ctx)
-      await using other = new WebhookSender(ctx)
+      await using one = new WebhookSender(ctx, { timeoutMs: 400 })
+      await using other = new WebhookSender(ctx, { timeoutMs: 400 })
+      for (const some of [200, 500]) {
+        await expect.poll(() => verified.size, { timeout: 60_000 }).toBeGreaterThan(some)
+        await receiver.restart(700)
+      }
+      const errors: string[] = await ctx
+        .platform('webhook_deliveries')
+        .where({ tenant_id: shop.scope.tenant.id })
+        .whereNotNull('last_error')
+        .distinct()
+        .pluck('last_error')
+      expect(errors.sort(), `SEED=${seed}`).toEqual(
+        expect.arrayContaining([
+          'ECONNREFUSED',
+          'ECONNRESET',
+          'answered 302',
+          'answered 500',
+          'answered 503',
+          'no answer in time',
+        ]),
+      )
       await expect
         .poll(
           async () => {
@@ -177,6 +211,29 @@ describe('webhooks', () => {
       .where({ object_id: made[2]?.id, action: 'webhook_endpoint.disabled' })
     expect(trail).toHaveLength(1)
     expect(quick.got.filter(({ body }) => body.includes('license.revoked'))).toHaveLength(1)
+  })
+
+  test('of many endpoints that hang leave room for the one that does not', async ({
+    open: ctx,
+    shop,
+  }) => {
+    const events = ['license.created']
+    await using hung = await receive(() => {})
+    await using quick = await receive((_, response) => response.writeHead(200).end())
+    for (let index = 0; index < HANGING; index += 1)
+      await createWebhook(ctx, shop.scope, { url: `${hung.url}/${index}`, events })
+    const created = await createWebhook(ctx, shop.scope, { url: quick.url, events })
+    await shop.issue(EACH)
+    // the quick one's come last, behind all that go nowhere
+    await ctx
+      .platform('webhook_deliveries')
+      .where({ endpoint_id: created.result.endpoint.id })
+      .update({ next_attempt_at: ctx.now() })
+    await using sender = new WebhookSender(ctx, { timeoutMs: 500 })
+    await expect.poll(() => quick.got.length, { timeout: 60_000 }).toBe(EACH)
+
+    expect(sender).toBeDefined()
+    expect(hung.got.length).toBeLessThan((HANGING * EACH) / 2)
   })
 
   test('are signed under both secrets while a rotation lasts', async ({ open: ctx, shop }) => {
@@ -251,7 +308,7 @@ describe('addresses that are not public', () => {
     'https://0000::1/',
   ].filter((url) => URL.canParse(url))
 
-  /** Names whose addresses are not, with a name that answers another way each time it is asked. */
+  /** Names whose addresses are not. */
   const NAMES: Readonly<Record<string, readonly string[]>> = {
     'loopback.example': ['127.0.0.1'],
     'loopback6.example': ['::1'],
@@ -270,28 +327,18 @@ describe('addresses that are not public', () => {
   test('are refused in every notation and by every name, and nothing reaches a loopback listener', async () => {
     await using listener = await receive((_, response) => response.writeHead(200).end())
     const { port } = new URL(listener.url)
-    let asked = 0
-    const resolve = ((name: string, _options: object, callback: (...answer: unknown[]) => void) => {
-      asked += 1
-      // the rebinding one is public when it is looked at first, and loopback ever after
-      const known =
-        name === 'rebinding.example'
-          ? asked % 2 === 1
-            ? ['127.0.0.1']
-            : ['127.0.0.1']
-          : NAMES[name]
+    const resolve = ((name: string, _options: object, callback: (...answer: unknown[]) => void) =>
       callback(
         null,
-        (known ?? []).map((address) => ({ address, family: address.includes(':') ? 6 : 4 })),
-      )
-    }) as unknown as LookupFunction
+        (NAMES[name] ?? []).map((address) => ({ address, family: address.includes(':') ? 6 : 4 })),
+      )) as unknown as LookupFunction
     const urls = [
       ...HOSTILE.map((url) => {
         const target = new URL(url)
         target.port = port
         return target.href
       }),
-      ...[...Object.keys(NAMES), 'rebinding.example'].map((name) => `http://${name}:${port}/`),
+      ...Object.keys(NAMES).map((name) => `http://${name}:${port}/`),
     ]
     const answers = await Promise.all(
       urls.map(async (url) => [url, await sendDelivery(url, '{}', {}, { allowed: [], resolve })]),

@@ -1,7 +1,7 @@
+import { isEmptyDatabase, markOwnerSql, ownerOf, ownerTableSql } from '../../db/ownership.js'
 import { quoteName } from '../../db/sql.js'
 import { isFailure } from '../../driver-failure.js'
 import { AppError } from '../../errors.js'
-import { isEmptyDatabase, markOwnerSql, ownerOf, ownerTableSql } from '../../fleet/ownership.js'
 import { findStray, tenantUserSql } from '../../fleet/tenant-grants.js'
 import { placeOf } from '../../tenants/scope.js'
 import { endLeftOverSessions } from '../end-left-over-sessions.js'

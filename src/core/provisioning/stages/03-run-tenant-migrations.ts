@@ -1,6 +1,6 @@
+import { isEmptyDatabase, ownerOf } from '../../db/ownership.js'
 import { quoteName } from '../../db/sql.js'
 import { AppError } from '../../errors.js'
-import { isEmptyDatabase, ownerOf } from '../../fleet/ownership.js'
 import {
   applyPendingMigrations,
   findSchemaScript,

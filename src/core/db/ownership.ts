@@ -1,6 +1,6 @@
-import type { Provisioner } from '../db/provisioner.js'
-import { quoteName } from '../db/sql.js'
 import { isFailure } from '../driver-failure.js'
+import type { Provisioner } from './provisioner.js'
+import { quoteName } from './sql.js'
 
 /** The marker in every tenant database: one row that says whose it is. A database without it is a stranger's. */
 export const OWNER_TABLE = 'validonx_owner'

@@ -3,23 +3,26 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
   type EmbeddedOptions,
+  embeddedStatus,
   startEmbeddedServer,
   stopEmbeddedServer,
 } from '../../src/core/db/embedded-server.js'
 import { formatDatabaseUrl } from '../../src/core/db/server-address.js'
-import { openProvisioner } from '../support/platform.js'
+import { openProvisioner } from './platform.js'
 
 export type ThrowAwayServer = AsyncDisposable & {
-  /** An empty folder for whatever else the bench needs; it goes with the server. */
+  /** An empty folder for whatever else is needed; it goes with the server. */
   readonly folder: string
   readonly socketPath: string
   readonly databaseUrl: string
   readonly version: string
+  /** Kills it where it stands, and starts it again at the same address: what was committed is there. */
+  crash(): Promise<void>
 }
 
-/** A database server of the bench's own, by the project's launcher. It and its data go when it is disposed of. */
+/** A database server of one's own, by the project's launcher. It and its data go when it is disposed of. */
 export async function startThrowAwayServer(options: EmbeddedOptions): Promise<ThrowAwayServer> {
-  const folder = await mkdtemp(join(tmpdir(), 'validonx-bench-'))
+  const folder = await mkdtemp(join(tmpdir(), 'validonx-own-'))
   const home = join(folder, 'server')
   const remove = async (): Promise<void> => {
     await stopEmbeddedServer(home)
@@ -35,6 +38,12 @@ export async function startThrowAwayServer(options: EmbeddedOptions): Promise<Th
       socketPath: address.socketPath ?? '',
       databaseUrl,
       version: row?.version ?? 'unknown',
+      crash: async () => {
+        const { pid } = await embeddedStatus(home)
+        if (pid === undefined) throw new Error('the server is not there to be killed')
+        process.kill(pid, 'SIGKILL')
+        await startEmbeddedServer(home, options)
+      },
       [Symbol.asyncDispose]: remove,
     }
   } catch (error) {
