@@ -15,12 +15,12 @@ export function readDuration(text: string, option: string): number {
   return Number(form[1]) * UNITS[form[2] as keyof typeof UNITS]
 }
 
-/** A whole number from 1 on. @throws USAGE.INVALID naming the option */
-export function readCount(text: string, option: string): number {
+/** A whole number, from 1 on where nothing else is said. @throws USAGE.INVALID naming the option */
+export function readCount(text: string, option: string, least = 1, most = 999_999_999): number {
   const count = Number(text)
-  if (/^\d{1,9}$/.test(text) && count >= 1) return count
+  if (/^\d{1,15}$/.test(text) && count >= least && count <= most) return count
   throw new AppError(
     'USAGE.INVALID',
-    `${option} "${text}" is no count. Give a whole number from 1 on.`,
+    `${option} "${text}" is no count. Give a whole number from ${least} on.`,
   )
 }

@@ -96,13 +96,6 @@ async function activate(connection: PoolConnection, licenseKey: string): Promise
     'select id from activations where license_id = ? and active_instance = ?',
     [license?.id, instance],
   )
-  await connection.query(
-    `update usage_counters join entitlements on entitlements.code = usage_counters.code
-      set usage_counters.value = usage_counters.value + 1, usage_counters.updated_at = ?
-      where usage_counters.code = 'activations.total' and usage_counters.subject = 'tenant' and usage_counters.period_start = ?
-        and (entitlements.value is null or usage_counters.value + 1 <= cast(json_unquote(entitlements.value) as unsigned))`,
-    [at, new Date(0)],
-  )
   await connection.query('insert into activations set ?', {
     id,
     license_id: license?.id,
@@ -132,5 +125,12 @@ async function activate(connection: PoolConnection, licenseKey: string): Promise
     changes: JSON.stringify({ after: { license_id: license?.id, instance_id: instance } }),
     schema_version: 1,
   })
+  await connection.query(
+    `update usage_counters join entitlements on entitlements.code = usage_counters.code
+      set usage_counters.value = usage_counters.value + 1, usage_counters.updated_at = ?
+      where usage_counters.code = 'activations.total' and usage_counters.subject = 'tenant' and usage_counters.period_start = ?
+        and (entitlements.value is null or usage_counters.value + 1 <= cast(json_unquote(entitlements.value) as unsigned))`,
+    [at, new Date(0)],
+  )
   await connection.query('commit')
 }

@@ -1,4 +1,5 @@
 import { benchActivation } from './activation.js'
+import { benchEvents } from './events.js'
 import { benchFleet } from './fleet.js'
 import { benchLastUsed } from './last-used.js'
 import { benchLicenses } from './licenses.js'
@@ -15,6 +16,7 @@ const benches: Readonly<Record<string, Bench>> = {
   activation: benchActivation,
   usage: benchUsage,
   licenses: benchLicenses,
+  events: benchEvents,
   fleet: benchFleet,
 }
 

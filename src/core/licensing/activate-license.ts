@@ -88,7 +88,6 @@ export async function activateLicense(scope: TenantScope, input: unknown, idempo
         revokedAt: undefined,
         createdAt: at,
       }
-      await takeFromLimit(transaction, 'activations.total', 1, at)
       await insertActivation(transaction, activation)
       await addSeats(transaction, license.id, 1)
       await insertOutbox(transaction, {
@@ -100,6 +99,8 @@ export async function activateLicense(scope: TenantScope, input: unknown, idempo
         objectId: activation.id,
         changes: { after: { license_id: license.id, instance_id: instanceId } },
       })
+      // last, since all activations of the tenant wait for one another from here to the commit
+      await takeFromLimit(transaction, 'activations.total', 1, at)
       return { created: true, activation }
     },
   )

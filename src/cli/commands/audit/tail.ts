@@ -30,7 +30,7 @@ export const auditTail = (runtime: Runtime) =>
     ],
   })
     .option('-f, --follow', 'go on with what comes, until Ctrl-C')
-    .option('-n, --lines <count>', 'so many of the last', '20')
+    .option('-n, --lines <count>', 'so many of the last; 0 for only what comes', '20')
     .option('--tenant <slug>', 'only of this tenant')
     .option('--action <action>', 'only this action, or those that begin so: license.*')
     .option('--actor <name>', 'only what this actor did, by id or name')
@@ -50,8 +50,11 @@ export const auditTail = (runtime: Runtime) =>
             action: options.action,
             actor: options.actor,
             since: options.since === undefined ? undefined : readSince(options.since, ctx.now()),
-            fromSequence: options.fromSeq === undefined ? undefined : Number(options.fromSeq),
-            last: options.since !== undefined ? 10_000 : readCount(options.lines, '--lines'),
+            fromSequence:
+              options.fromSeq === undefined
+                ? undefined
+                : readCount(options.fromSeq, '--from-seq', 0, Number.MAX_SAFE_INTEGER),
+            last: options.since !== undefined ? 10_000 : readCount(options.lines, '--lines', 0),
             follow: options.follow === true,
           },
           signal,
