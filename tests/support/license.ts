@@ -1,4 +1,5 @@
-import { type IssuedLicense, issueLicense } from '../../src/core/licensing/issue-licenses.js'
+import { issueLicense } from '../../src/core/licensing/issue-licenses.js'
+import type { LicenseOfProduct } from '../../src/core/licensing/license-record.js'
 import { ensureProduct } from '../../src/core/products/create-product.js'
 import type { TenantScope } from '../../src/core/tenants/scope.js'
 
@@ -9,7 +10,7 @@ export async function issueFor(
     product = 'app',
     ...wish
   }: { readonly product?: string } & Readonly<Record<string, unknown>> = {},
-): Promise<IssuedLicense> {
+): Promise<LicenseOfProduct> {
   await ensureProduct(scope, { code: product, name: 'App' })
   return (await issueLicense(scope, { product, ...wish })).result
 }

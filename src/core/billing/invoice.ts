@@ -164,3 +164,24 @@ export const statusOf = (plans: Iterable<Plan>, totalCents: number): InvoiceStat
     : totalCents === 0
       ? 'paid'
       : 'open'
+
+/** As the API answers it and `--json` prints it. */
+export const toInvoiceObject = (invoice: Invoice) => ({
+  id: invoice.id,
+  number: invoice.number,
+  status: invoice.status,
+  period_start: invoice.periodStart,
+  period_end: invoice.periodEnd,
+  currency: invoice.currency,
+  total_cents: invoice.totalCents,
+  issued_at: invoice.issuedAt,
+  due_at: invoice.dueAt ?? null,
+  paid_at: invoice.paidAt ?? null,
+  lines: invoice.lines.map((line) => ({
+    description: line.description,
+    code: line.code ?? null,
+    quantity: line.quantity,
+    unit_price_cents: line.unitPriceCents,
+    amount_cents: line.amountCents,
+  })),
+})

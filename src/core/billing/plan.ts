@@ -27,3 +27,17 @@ export function monthOf(time: Date): { readonly start: Date; readonly end: Date 
   const [year, month] = [time.getUTCFullYear(), time.getUTCMonth()]
   return { start: new Date(Date.UTC(year, month, 1)), end: new Date(Date.UTC(year, month + 1, 1)) }
 }
+
+/** As the API answers it and `--json` prints it. */
+export const toPlanObject = (plan: Plan) => ({
+  code: plan.code,
+  name: plan.name,
+  price_cents: plan.priceCents ?? null,
+  currency: plan.currency,
+  entitlements: plan.entitlements.map(({ code, type, value, overagePriceCents }) => ({
+    code,
+    type,
+    value,
+    overage_price_cents: overagePriceCents ?? null,
+  })),
+})

@@ -109,3 +109,13 @@ export const setMemberRole = (
 
 export const deleteMember = (db: PlatformDb, tenantId: string, userId: string) =>
   affectedBy(db, 'delete from tenant_users where tenant_id = ? and user_id = ?', [tenantId, userId])
+
+/** As the API answers it and `--json` prints it. */
+export const toMemberObject = (member: Member) => ({
+  user_id: member.userId,
+  email: member.email,
+  name: member.name,
+  role: member.role,
+  status: member.isDisabled ? 'disabled' : 'active',
+  created_at: member.createdAt,
+})

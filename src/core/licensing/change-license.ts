@@ -17,6 +17,7 @@ import type { LicenseEntitlements } from './license.js'
 import { assertLicenseMove, LICENSE_MOVES, type LicenseMove } from './license-moves.js'
 import {
   entitlementsSchema,
+  type LicenseOfProduct,
   type LicenseRecord,
   MoveLicenseInput,
   RenewLicenseInput,
@@ -24,9 +25,7 @@ import {
 } from './license-record.js'
 import { addSeats, lockLicenseRecord, setLicense } from './license-store.js'
 
-/** A license after a change, with the code of its product. */
-export type ChangedLicense = { readonly license: LicenseRecord; readonly product: string }
-type Changed = Promise<IdempotentResult<ChangedLicense>>
+type Changed = Promise<IdempotentResult<LicenseOfProduct>>
 
 type Decide = (
   license: LicenseRecord,

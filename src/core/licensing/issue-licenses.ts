@@ -15,12 +15,15 @@ import type { Product } from '../products/product.js'
 import { holdProducts } from '../products/product-store.js'
 import type { TenantScope } from '../tenants/scope.js'
 import { LICENSE_TYPES, type LicenseType, mintLicenseKey } from './license.js'
-import { IssueLicenseInput, IssueLicensesInput, type LicenseRecord } from './license-record.js'
+import {
+  IssueLicenseInput,
+  IssueLicensesInput,
+  type LicenseOfProduct,
+  type LicenseRecord,
+} from './license-record.js'
 import { insertLicenses } from './license-store.js'
 
 const DAY_MS = 86_400_000
-
-export type IssuedLicense = { readonly license: LicenseRecord; readonly product: string }
 
 type Wish = z.output<typeof IssueLicenseInput> & { readonly quantity: number }
 
@@ -33,12 +36,12 @@ export async function issueLicense(
   scope: TenantScope,
   input: unknown,
   preconditions: Preconditions = {},
-): Promise<IdempotentResult<IssuedLicense>> {
+): Promise<IdempotentResult<LicenseOfProduct>> {
   const wish = parse(IssueLicenseInput, input)
   const { result, replayed } = await issue(scope, 'licenses.issue', preconditions, [
     { ...wish, quantity: 1 },
   ])
-  return { result: result[0] as IssuedLicense, replayed }
+  return { result: result[0] as LicenseOfProduct, replayed }
 }
 
 /** The same for many in one transaction: all of them, or none. */
@@ -46,7 +49,7 @@ export async function issueLicenses(
   scope: TenantScope,
   input: unknown,
   preconditions: Preconditions = {},
-): Promise<IdempotentResult<readonly IssuedLicense[]>> {
+): Promise<IdempotentResult<readonly LicenseOfProduct[]>> {
   const { licenses } = parse(IssueLicensesInput, input)
   return issue(scope, 'licenses.issue_many', preconditions, licenses)
 }
@@ -56,7 +59,7 @@ function issue(
   operation: string,
   { idempotencyKey }: Preconditions,
   wishes: readonly Wish[],
-): Promise<IdempotentResult<IssuedLicense[]>> {
+): Promise<IdempotentResult<LicenseOfProduct[]>> {
   return inIdempotentTransaction(
     scope,
     { operation, key: idempotencyKey, request: wishes },

@@ -3,7 +3,7 @@ import { metadataSchema } from '../metadata.js'
 import { pageInput } from '../page.js'
 import { instantSchema } from '../parse.js'
 import { lineSchema, productCodeSchema } from '../products/product.js'
-import { LICENSE_STATUSES, LICENSE_TYPES, type License } from './license.js'
+import { judge, LICENSE_STATUSES, LICENSE_TYPES, type License } from './license.js'
 
 /** A license with all that its tenant keeps of it; validation reads less. */
 export type LicenseRecord = License & {
@@ -193,3 +193,33 @@ export const ListLicensesQuery = z.strictObject({
     .describe('Part of a customer’s name or address, or the beginning of a license key')
     .optional(),
 })
+
+/** A license with the code of its product. */
+export type LicenseOfProduct = { readonly license: LicenseRecord; readonly product: string }
+
+/** As the Tenant API answers it and `--json` prints it. */
+export const toLicenseObject = ({ license, product }: LicenseOfProduct, now: Date) => {
+  const { status, code } = judge(license, now)
+  return {
+    id: license.id,
+    key: license.key,
+    product_id: license.productId,
+    product,
+    type: license.type,
+    status,
+    code,
+    starts_at: license.startsAt ?? null,
+    expires_at: license.expiresAt ?? null,
+    grace_days: license.graceDays,
+    entitlements: license.entitlements,
+    metadata: license.metadata,
+    customer_name: license.customerName ?? null,
+    customer_email: license.customerEmail ?? null,
+    activations: license.activations,
+    last_used_at: license.lastUsedAt ?? null,
+    suspended_at: license.suspendedAt ?? null,
+    revoked_at: license.revokedAt ?? null,
+    created_at: license.createdAt,
+    updated_at: license.updatedAt,
+  }
+}

@@ -3,15 +3,14 @@ import { DEFAULT_PAGE, type Page, placeOfCursor, toPage } from '../page.js'
 import { parse } from '../parse.js'
 import { productCodes } from '../products/product-store.js'
 import type { TenantScope } from '../tenants/scope.js'
-import type { ChangedLicense } from './change-license.js'
-import { ListLicensesQuery } from './license-record.js'
+import { type LicenseOfProduct, ListLicensesQuery } from './license-record.js'
 import { findLicenseRecord, type LicenseFilter, listLicenses } from './license-store.js'
 
 /** Licenses with the codes of their products, a page at a time. */
 export async function pageLicenses(
   scope: TenantScope,
   query: unknown,
-): Promise<Page<ChangedLicense>> {
+): Promise<Page<LicenseOfProduct>> {
   const wish = parse(ListLicensesQuery, query)
   const { limit = DEFAULT_PAGE, sort: order = '-created_at' } = wish
   const place = placeOfCursor(wish.cursor, `licenses ${order}`, ['id', 'time'])
@@ -47,7 +46,7 @@ export async function pageLicenses(
 }
 
 /** @param name the id, or the key. @throws LICENSE.NOT_FOUND */
-export async function getLicense(scope: TenantScope, name: string): Promise<ChangedLicense> {
+export async function getLicense(scope: TenantScope, name: string): Promise<LicenseOfProduct> {
   const license = await findLicenseRecord(scope.db, name)
   if (!license) throw new AppError('LICENSE.NOT_FOUND')
   const codes = await productCodes(scope.db, [license.productId])

@@ -111,3 +111,13 @@ const monthFrom = (text: string | undefined): Date | undefined =>
 
 const numberOf = (value: unknown): number | undefined =>
   typeof value === 'number' ? value : undefined
+
+/** As the API answers it and `--json` prints it. */
+export const toTotalObject = (total: UsageTotal) => ({
+  code: total.code,
+  license_id: total.subject === 'tenant' ? null : total.subject,
+  value: total.value,
+  limit: total.limit ?? null,
+  period_start: total.periodStart ?? null,
+  period_end: total.periodEnd ?? null,
+})

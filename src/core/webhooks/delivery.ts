@@ -114,3 +114,17 @@ export function signatureHeaders(
     ...(previous === undefined ? {} : { 'X-ValidonX-Signature-Previous': hex(previous) }),
   }
 }
+
+/** As the API answers it and `--json` prints it. */
+export const toDeliveryObject = (delivery: Delivery) => ({
+  id: delivery.id,
+  event_id: `evt_${delivery.eventId}`,
+  event_type: delivery.eventType,
+  status: delivery.status,
+  attempts: delivery.attempts,
+  next_attempt_at: delivery.nextAttemptAt ?? null,
+  response_status: delivery.responseStatus ?? null,
+  last_error: delivery.lastError ?? null,
+  delivered_at: delivery.deliveredAt ?? null,
+  created_at: delivery.createdAt,
+})

@@ -98,3 +98,16 @@ export const ListWebhooksQuery = z.strictObject(pageInput)
 
 /** `whsec_` and 32 random bytes in base64: the form of Standard Webhooks. */
 export const mintWebhookSecret = (): string => `whsec_${randomBytes(32).toString('base64')}`
+
+/** As the API answers it and `--json` prints it: never the secret. */
+export const toWebhookObject = (endpoint: WebhookEndpoint) => ({
+  id: endpoint.id,
+  url: endpoint.url,
+  description: endpoint.description ?? null,
+  status: endpoint.status,
+  events: endpoint.events,
+  previous_secret_expires_at: endpoint.previousSecretExpiresAt ?? null,
+  disabled_reason: endpoint.disabledReason ?? null,
+  created_at: endpoint.createdAt,
+  updated_at: endpoint.updatedAt,
+})

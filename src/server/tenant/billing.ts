@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { INVOICE_STATUSES, type Invoice } from '../../core/billing/invoice.js'
+import { INVOICE_STATUSES, toInvoiceObject } from '../../core/billing/invoice.js'
 import { findInvoice, listInvoices } from '../../core/billing/invoice-store.js'
-import type { Plan } from '../../core/billing/plan.js'
+import { toPlanObject } from '../../core/billing/plan.js'
 import { listPlans } from '../../core/billing/plan-store.js'
 import { SUBSCRIPTION_STATUSES } from '../../core/billing/subscription-store.js'
 import { AppError } from '../../core/errors.js'
@@ -30,19 +30,6 @@ const planObject = z.strictObject({
       overage_price_cents: z.number().nullable(),
     }),
   ),
-})
-
-const toPlanObject = (plan: Plan) => ({
-  code: plan.code,
-  name: plan.name,
-  price_cents: plan.priceCents ?? null,
-  currency: plan.currency,
-  entitlements: plan.entitlements.map(({ code, type, value, overagePriceCents }) => ({
-    code,
-    type,
-    value,
-    overage_price_cents: overagePriceCents ?? null,
-  })),
 })
 
 const subscriptionObject = z.strictObject({
@@ -85,26 +72,6 @@ const invoiceObject = z.strictObject({
       amount_cents: z.number(),
     }),
   ),
-})
-
-const toInvoiceObject = (invoice: Invoice) => ({
-  id: invoice.id,
-  number: invoice.number,
-  status: invoice.status,
-  period_start: invoice.periodStart,
-  period_end: invoice.periodEnd,
-  currency: invoice.currency,
-  total_cents: invoice.totalCents,
-  issued_at: invoice.issuedAt,
-  due_at: invoice.dueAt ?? null,
-  paid_at: invoice.paidAt ?? null,
-  lines: invoice.lines.map((line) => ({
-    description: line.description,
-    code: line.code ?? null,
-    quantity: line.quantity,
-    unit_price_cents: line.unitPriceCents,
-    amount_cents: line.amountCents,
-  })),
 })
 
 const ListInvoicesQuery = z.strictObject({

@@ -2,7 +2,6 @@ import { z } from 'zod'
 import type { IdempotentResult } from '../../core/db/idempotency.js'
 import type { ErrorCode } from '../../core/errors.js'
 import {
-  type ChangedLicense,
   moveLicense,
   reinstateLicense,
   renewLicense,
@@ -11,18 +10,19 @@ import {
   updateLicense,
 } from '../../core/licensing/change-license.js'
 import { issueLicense, issueLicenses } from '../../core/licensing/issue-licenses.js'
-import { judge, LICENSE_TYPES } from '../../core/licensing/license.js'
+import { LICENSE_TYPES } from '../../core/licensing/license.js'
 import {
   IssueLicenseInput,
   IssueLicensesInput,
+  type LicenseOfProduct,
   ListLicensesQuery,
   MoveLicenseInput,
   RenewLicenseInput,
+  toLicenseObject,
   UpdateLicenseInput,
 } from '../../core/licensing/license-record.js'
 import { getLicense, pageLicenses } from '../../core/licensing/read-licenses.js'
-import type { Preconditions } from '../../core/preconditions.js'
-import { etagOf } from '../../core/preconditions.js'
+import { etagOf, type Preconditions } from '../../core/preconditions.js'
 import type { TenantScope } from '../../core/tenants/scope.js'
 import { entitlementValue, licenseStatus } from '../integration/schemas.js'
 import type { OperationCall } from '../operation.js'
@@ -56,33 +56,7 @@ const licenseObject = z.strictObject({
 
 const licenseAnswer = z.strictObject({ license: licenseObject })
 
-export const toLicenseObject = ({ license, product }: ChangedLicense, now: Date) => {
-  const { status, code } = judge(license, now)
-  return {
-    id: license.id,
-    key: license.key,
-    product_id: license.productId,
-    product,
-    type: license.type,
-    status,
-    code,
-    starts_at: license.startsAt ?? null,
-    expires_at: license.expiresAt ?? null,
-    grace_days: license.graceDays,
-    entitlements: license.entitlements,
-    metadata: license.metadata,
-    customer_name: license.customerName ?? null,
-    customer_email: license.customerEmail ?? null,
-    activations: license.activations,
-    last_used_at: license.lastUsedAt ?? null,
-    suspended_at: license.suspendedAt ?? null,
-    revoked_at: license.revokedAt ?? null,
-    created_at: license.createdAt,
-    updated_at: license.updatedAt,
-  }
-}
-
-const shown = (changed: ChangedLicense, scope: TenantScope, status: 200 | 201 = 200) => ({
+const shown = (changed: LicenseOfProduct, scope: TenantScope, status: 200 | 201 = 200) => ({
   status,
   data: { license: toLicenseObject(changed, scope.now()) },
   etag: etagOf(changed.license.revision),
@@ -100,7 +74,7 @@ type Change = (
   name: string,
   body: unknown,
   preconditions: Preconditions,
-) => Promise<IdempotentResult<ChangedLicense>>
+) => Promise<IdempotentResult<LicenseOfProduct>>
 
 /** A move of one license: all of them look alike from outside. */
 const move = (of: {

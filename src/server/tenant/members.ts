@@ -8,7 +8,7 @@ import {
 } from '../../core/identity/change-members.js'
 import { type Invitation, isOpen, listInvitations } from '../../core/identity/invitation-store.js'
 import { InviteInput, invite, revokeInvitation } from '../../core/identity/invite.js'
-import { listMembers, type Member } from '../../core/identity/member-store.js'
+import { listMembers, toMemberObject } from '../../core/identity/member-store.js'
 import { ROLES } from '../../core/identity/roles.js'
 import { DEFAULT_PAGE, pageInput, placeOfCursor, toPage } from '../../core/page.js'
 import { parse } from '../../core/parse.js'
@@ -23,15 +23,6 @@ const memberObject = z.strictObject({
   role: z.enum(ROLES),
   status: z.enum(['active', 'disabled']),
   created_at: time,
-})
-
-const toMemberObject = (member: Member) => ({
-  user_id: member.userId,
-  email: member.email,
-  name: member.name,
-  role: member.role,
-  status: member.isDisabled ? 'disabled' : 'active',
-  created_at: member.createdAt,
 })
 
 const invitationObject = z.strictObject({

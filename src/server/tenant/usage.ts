@@ -6,8 +6,9 @@ import {
   pageCounters,
   pageSnapshots,
   pageUsageEvents,
+  toTotalObject,
 } from '../../core/usage/read-usage.js'
-import type { RecordedUsage, UsageTotal } from '../../core/usage/usage-store.js'
+import type { RecordedUsage } from '../../core/usage/usage-store.js'
 import { id, json, pageData, pageOf, time } from './shapes.js'
 import type { TenantOperation } from './tenant-operation.js'
 
@@ -18,15 +19,6 @@ const totalObject = z.strictObject({
   limit: z.number().nullable().describe('Null: unlimited, or set by the license'),
   period_start: time.nullable().describe('Null: what exists now'),
   period_end: time.nullable(),
-})
-
-const toTotalObject = (total: UsageTotal) => ({
-  code: total.code,
-  license_id: total.subject === 'tenant' ? null : total.subject,
-  value: total.value,
-  limit: total.limit ?? null,
-  period_start: total.periodStart ?? null,
-  period_end: total.periodEnd ?? null,
 })
 
 const eventObject = z.strictObject({

@@ -9,7 +9,7 @@ import {
   rotateWebhookSecret,
   updateWebhook,
 } from '../../core/webhooks/change-webhooks.js'
-import { DELIVERY_STATUSES, type Delivery } from '../../core/webhooks/delivery.js'
+import { DELIVERY_STATUSES, toDeliveryObject } from '../../core/webhooks/delivery.js'
 import {
   ListDeliveriesQuery,
   pageDeliveries,
@@ -21,6 +21,7 @@ import {
   CreateWebhookInput,
   ListWebhooksQuery,
   RotateSecretInput,
+  toWebhookObject,
   UpdateWebhookInput,
   WEBHOOK_EVENTS,
   WEBHOOK_STATUSES,
@@ -43,18 +44,6 @@ const webhookObject = z.strictObject({
   updated_at: time,
 })
 
-const toObject = (endpoint: WebhookEndpoint) => ({
-  id: endpoint.id,
-  url: endpoint.url,
-  description: endpoint.description ?? null,
-  status: endpoint.status,
-  events: endpoint.events,
-  previous_secret_expires_at: endpoint.previousSecretExpiresAt ?? null,
-  disabled_reason: endpoint.disabledReason ?? null,
-  created_at: endpoint.createdAt,
-  updated_at: endpoint.updatedAt,
-})
-
 const deliveryObject = z.strictObject({
   id,
   event_id: id,
@@ -68,19 +57,6 @@ const deliveryObject = z.strictObject({
   created_at: time,
 })
 
-const toDeliveryObject = (delivery: Delivery) => ({
-  id: delivery.id,
-  event_id: `evt_${delivery.eventId}`,
-  event_type: delivery.eventType,
-  status: delivery.status,
-  attempts: delivery.attempts,
-  next_attempt_at: delivery.nextAttemptAt ?? null,
-  response_status: delivery.responseStatus ?? null,
-  last_error: delivery.lastError ?? null,
-  delivered_at: delivery.deliveredAt ?? null,
-  created_at: delivery.createdAt,
-})
-
 const webhookAnswer = z.strictObject({ webhook: webhookObject })
 const withSecret = z.strictObject({
   webhook: webhookObject,
@@ -89,7 +65,7 @@ const withSecret = z.strictObject({
 
 const shown = (endpoint: WebhookEndpoint) => ({
   status: 200 as const,
-  data: { webhook: toObject(endpoint) },
+  data: { webhook: toWebhookObject(endpoint) },
   etag: etagOf(endpoint.revision),
 })
 
@@ -137,7 +113,7 @@ export const webhookOperations: readonly TenantOperation[] = [
     errors: [],
     handle: async (call) => ({
       status: 200,
-      data: pageData(await pageWebhooks(...of(call), call.query), toObject),
+      data: pageData(await pageWebhooks(...of(call), call.query), toWebhookObject),
     }),
   },
   {
@@ -166,7 +142,7 @@ export const webhookOperations: readonly TenantOperation[] = [
       const { endpoint, secret } = result
       return {
         status: 201,
-        data: { webhook: toObject(endpoint), secret },
+        data: { webhook: toWebhookObject(endpoint), secret },
         etag: etagOf(endpoint.revision),
         replayed,
       }
@@ -249,7 +225,7 @@ export const webhookOperations: readonly TenantOperation[] = [
       const { endpoint, secret } = result
       return {
         status: 200,
-        data: { webhook: toObject(endpoint), secret },
+        data: { webhook: toWebhookObject(endpoint), secret },
         etag: etagOf(endpoint.revision),
         replayed,
       }

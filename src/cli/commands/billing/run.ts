@@ -1,8 +1,9 @@
+import { toInvoiceObject } from '../../../core/billing/invoice.js'
 import { instantSchema, parse } from '../../../core/parse.js'
 import { type BillingStep, runBilling } from '../../../core/subscriptions/run-billing.js'
 import { createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
-import { invoiceJson, periodText } from '../invoice/shown.js'
+import { periodText } from '../invoice/shown.js'
 import { money } from '../plan/shown.js'
 
 type Options = { readonly asOf?: string; readonly yes?: true }
@@ -68,7 +69,8 @@ function whatText(step: BillingStep): string {
 }
 
 function stepJson(step: BillingStep) {
-  if (step.what === 'invoice') return { event: 'invoice', ...invoiceJson(step.invoice, step.slug) }
+  if (step.what === 'invoice')
+    return { event: 'invoice', tenant: step.slug, ...toInvoiceObject(step.invoice) }
   if (step.what === 'failed') {
     const { code, message } = step.error
     return { event: 'failed', tenant: step.slug, error: { code, message } }

@@ -1,10 +1,11 @@
+import { toInvoiceObject } from '../../../core/billing/invoice.js'
 import { listInvoices } from '../../../core/billing/invoice-store.js'
 import { findTenantById, getTenant } from '../../../core/tenants/tenant-store.js'
 import { createCommand } from '../../command.js'
 import { readCount } from '../../durations.js'
 import { type Runtime, withContext } from '../../runtime.js'
 import { money } from '../plan/shown.js'
-import { invoiceJson, periodText } from './shown.js'
+import { periodText } from './shown.js'
 
 type Options = { readonly tenant?: string; readonly limit: string }
 
@@ -42,7 +43,7 @@ export const invoiceList = (runtime: Runtime) =>
             { title: 'total', value: (invoice) => money(invoice.totalCents, invoice.currency) },
             { title: 'status', value: ({ status }) => status },
           ],
-          (invoice) => invoiceJson(invoice, slugOf(invoice.tenantId)),
+          (invoice) => ({ tenant: slugOf(invoice.tenantId), ...toInvoiceObject(invoice) }),
         )
         if (invoices.length === 0)
           terminal.remark('No invoices. "validonx billing run" makes them.')

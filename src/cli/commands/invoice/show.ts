@@ -1,3 +1,4 @@
+import { toInvoiceObject } from '../../../core/billing/invoice.js'
 import { findInvoice } from '../../../core/billing/invoice-store.js'
 import { AppError } from '../../../core/errors.js'
 import { findTenantById } from '../../../core/tenants/tenant-store.js'
@@ -5,7 +6,7 @@ import { createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
 import { formatFields, formatTable } from '../../terminal.js'
 import { money } from '../plan/shown.js'
-import { invoiceJson, periodText } from './shown.js'
+import { periodText } from './shown.js'
 
 export const invoiceShow = (runtime: Runtime) =>
   createCommand({
@@ -20,7 +21,7 @@ export const invoiceShow = (runtime: Runtime) =>
         if (!invoice) throw new AppError('INVOICE.NOT_FOUND', number)
         const slug = (await findTenantById(ctx.platform, invoice.tenantId))?.slug ?? '-'
         const { currency } = invoice
-        await terminal.record(invoiceJson(invoice, slug), () =>
+        await terminal.record({ tenant: slug, ...toInvoiceObject(invoice) }, () =>
           [
             formatFields([
               ['invoice', invoice.number],

@@ -1,11 +1,12 @@
 import { issueLicense } from '../../../core/licensing/issue-licenses.js'
+import { toLicenseObject } from '../../../core/licensing/license-record.js'
 import { ensureProduct } from '../../../core/products/create-product.js'
 import { enterTenant } from '../../../core/tenants/scope.js'
 import { collect, createCommand } from '../../command.js'
 import { readEntitlement } from '../../entitlement-argument.js'
 import { type Runtime, withContext } from '../../runtime.js'
 import { formatFields } from '../../terminal.js'
-import { licenseFields, licenseJson } from './shown.js'
+import { licenseFields } from './shown.js'
 
 type Options = {
   readonly tenant: string
@@ -58,7 +59,7 @@ export const licenseIssue = (runtime: Runtime) =>
         if (options.createProduct !== undefined)
           await ensureProduct(scope, { code: options.product, name: options.createProduct })
         const { license, product } = (await issueLicense(scope, toInput(options))).result
-        await terminal.record(licenseJson(license, product, scope.now()), () =>
+        await terminal.record(toLicenseObject({ license, product }, scope.now()), () =>
           formatFields(licenseFields(license, product, scope.now())),
         )
       }),

@@ -1,11 +1,13 @@
 import { AppError } from '../../../core/errors.js'
 import { judge, LICENSE_STATUSES, type LicenseStatus } from '../../../core/licensing/license.js'
+import { toLicenseObject } from '../../../core/licensing/license-record.js'
 import { listLicenses } from '../../../core/licensing/license-store.js'
 import { findProduct, productCodes } from '../../../core/products/product-store.js'
 import { enterTenant } from '../../../core/tenants/scope.js'
 import { createCommand } from '../../command.js'
+import { readCount } from '../../durations.js'
 import { type Runtime, withContext } from '../../runtime.js'
-import { expiryText, licenseJson } from './shown.js'
+import { expiryText } from './shown.js'
 
 type Options = {
   readonly tenant: string
@@ -39,13 +41,7 @@ export const licenseList = (runtime: Runtime) =>
             `"${status}" is no status. Choose one of ${LICENSE_STATUSES.join(', ')}.`,
           )
         }
-        const limit = Number(options.limit)
-        if (!Number.isInteger(limit) || limit < 1) {
-          throw new AppError(
-            'USAGE.INVALID',
-            `"${options.limit}" is no count. Give --limit a whole number from 1 on.`,
-          )
-        }
+        const limit = readCount(options.limit, '--limit')
         const scope = await enterTenant(ctx, options.tenant)
         if (options.product !== undefined && !(await findProduct(scope.db, options.product)))
           throw new AppError('PRODUCT.NOT_FOUND', options.product)
@@ -70,7 +66,8 @@ export const licenseList = (runtime: Runtime) =>
               value: ({ customerName, customerEmail }) => customerName ?? customerEmail ?? '-',
             },
           ],
-          (license) => licenseJson(license, codes.get(license.productId) ?? '', now),
+          (license) =>
+            toLicenseObject({ license, product: codes.get(license.productId) ?? '' }, now),
         )
         if (licenses.length === 0)
           terminal.remark('No licenses. "validonx license issue" makes one.')

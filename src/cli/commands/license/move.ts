@@ -1,26 +1,26 @@
 import type { IdempotentResult } from '../../../core/db/idempotency.js'
 import {
-  type ChangedLicense,
   reinstateLicense,
   renewLicense,
   revokeLicense,
   suspendLicense,
 } from '../../../core/licensing/change-license.js'
+import { type LicenseOfProduct, toLicenseObject } from '../../../core/licensing/license-record.js'
 import { enterTenant, type TenantScope } from '../../../core/tenants/scope.js'
 import { createCommand, type Example } from '../../command.js'
 import { readCount } from '../../durations.js'
 import { type Runtime, type Session, withContext } from '../../runtime.js'
 import { formatFields } from '../../terminal.js'
-import { licenseFields, licenseJson } from './shown.js'
+import { licenseFields } from './shown.js'
 
 type Options = { readonly tenant: string; readonly yes?: true }
 
 const show = (
   { terminal }: Pick<Session, 'terminal'>,
   scope: TenantScope,
-  { result: { license, product } }: IdempotentResult<ChangedLicense>,
+  { result: { license, product } }: IdempotentResult<LicenseOfProduct>,
 ): Promise<void> =>
-  terminal.record(licenseJson(license, product, scope.now()), () =>
+  terminal.record(toLicenseObject({ license, product }, scope.now()), () =>
     formatFields(licenseFields(license, product, scope.now())),
   )
 

@@ -1,29 +1,9 @@
 import { judge, type License } from '../../../core/licensing/license.js'
 
-/** A license as `--json` prints it. */
-export const licenseJson = (license: License, product: string, now: Date) => {
-  const { status, code } = judge(license, now)
-  return {
-    id: license.id,
-    key: license.key,
-    product,
-    type: license.type,
-    status,
-    code,
-    starts_at: license.startsAt ?? null,
-    expires_at: license.expiresAt ?? null,
-    grace_days: license.graceDays,
-    entitlements: license.entitlements,
-    customer_name: license.customerName ?? null,
-    customer_email: license.customerEmail ?? null,
-    created_at: license.createdAt,
-  }
-}
-
 export const expiryText = ({ expiresAt }: License): string =>
   expiresAt?.toISOString().slice(0, 10) ?? 'never'
 
-/** The same as label and value. */
+/** A license as label and value. */
 export const licenseFields = (
   license: License,
   product: string,

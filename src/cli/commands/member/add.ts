@@ -1,9 +1,9 @@
 import { addMember } from '../../../core/identity/change-members.js'
+import { toMemberObject } from '../../../core/identity/member-store.js'
 import { ROLES } from '../../../core/identity/roles.js'
 import { getTenant } from '../../../core/tenants/tenant-store.js'
 import { createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
-import { memberJson } from './shown.js'
 
 type Options = { readonly tenant: string; readonly role: string; readonly unverified?: true }
 
@@ -26,7 +26,7 @@ export const memberAdd = (runtime: Runtime) =>
           unverified: options.unverified === true,
         })
         await terminal.record(
-          memberJson(member),
+          toMemberObject(member),
           () => `${member.email} is ${member.role} of ${tenant.slug}`,
         )
       }),

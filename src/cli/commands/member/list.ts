@@ -1,8 +1,7 @@
-import { listMembers } from '../../../core/identity/member-store.js'
+import { listMembers, toMemberObject } from '../../../core/identity/member-store.js'
 import { getTenant } from '../../../core/tenants/tenant-store.js'
 import { createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
-import { memberJson } from './shown.js'
 
 export const memberList = (runtime: Runtime) =>
   createCommand({
@@ -21,9 +20,9 @@ export const memberList = (runtime: Runtime) =>
             { title: 'e-mail', value: ({ email }) => email },
             { title: 'name', value: ({ name }) => name },
             { title: 'role', value: ({ role }) => role },
-            { title: 'status', value: (member) => memberJson(member).status },
+            { title: 'status', value: (member) => toMemberObject(member).status },
           ],
-          memberJson,
+          toMemberObject,
         )
         if (members.length === 0)
           terminal.remark('No members. "validonx member add" lets a user in.')

@@ -1,9 +1,9 @@
 import { changeRole, getMemberByEmail } from '../../../core/identity/change-members.js'
+import { toMemberObject } from '../../../core/identity/member-store.js'
 import { ROLES } from '../../../core/identity/roles.js'
 import { getTenant } from '../../../core/tenants/tenant-store.js'
 import { createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
-import { memberJson } from './shown.js'
 
 export const memberRole = (runtime: Runtime) =>
   createCommand({
@@ -22,7 +22,7 @@ export const memberRole = (runtime: Runtime) =>
           const { userId } = await getMemberByEmail(ctx, tenant.id, email)
           const member = await changeRole(ctx, tenant, { user_id: userId, role })
           await terminal.record(
-            memberJson(member),
+            toMemberObject(member),
             () => `${member.email} is ${member.role} of ${tenant.slug}`,
           )
         },

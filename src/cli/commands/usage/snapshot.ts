@@ -1,21 +1,12 @@
 import { AppError } from '../../../core/errors.js'
 import { takeSnapshots } from '../../../core/subscriptions/take-snapshots.js'
 import { enterTenant } from '../../../core/tenants/scope.js'
-import { pageSnapshots } from '../../../core/usage/read-usage.js'
+import { pageSnapshots, toTotalObject } from '../../../core/usage/read-usage.js'
 import type { UsageTotal } from '../../../core/usage/usage-store.js'
 import { createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
 
 type Options = { readonly tenant: string; readonly period?: string }
-
-const json = (total: UsageTotal) => ({
-  code: total.code,
-  license_id: total.subject === 'tenant' ? null : total.subject,
-  value: total.value,
-  limit: total.limit ?? null,
-  period_start: total.periodStart ?? null,
-  period_end: total.periodEnd ?? null,
-})
 
 export const usageSnapshot = (runtime: Runtime) =>
   createCommand({
@@ -55,7 +46,7 @@ export const usageSnapshot = (runtime: Runtime) =>
             { title: 'value', value: ({ value }) => String(value) },
             { title: 'limit', value: ({ limit }) => (limit === undefined ? '-' : String(limit)) },
           ],
-          json,
+          toTotalObject,
         )
         terminal.remark(`${added} written down now, ${totals.length - added} before`)
       }),

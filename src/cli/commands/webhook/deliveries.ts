@@ -1,11 +1,18 @@
 import { getTenant } from '../../../core/tenants/tenant-store.js'
-import { DELIVERY_STATUSES } from '../../../core/webhooks/delivery.js'
+import { DELIVERY_STATUSES, toDeliveryObject } from '../../../core/webhooks/delivery.js'
 import { pageDeliveries } from '../../../core/webhooks/handle-deliveries.js'
 import { createCommand } from '../../command.js'
+import { readCount } from '../../durations.js'
 import { type Runtime, withContext } from '../../runtime.js'
 import { readSince } from '../audit/shown.js'
 
-type Options = { readonly tenant: string; readonly status?: string; readonly since?: string }
+type Options = {
+  readonly tenant: string
+  readonly status?: string
+  readonly since?: string
+  readonly limit: string
+  readonly cursor?: string
+}
 
 export const webhookDeliveries = (runtime: Runtime) =>
   createCommand({
@@ -22,11 +29,14 @@ export const webhookDeliveries = (runtime: Runtime) =>
     .requiredOption('--tenant <slug>', 'the tenant')
     .option('--status <status>', `only those that are ${DELIVERY_STATUSES.join(', ')}`)
     .option('--since <time>', 'only of events since: 1h, a date or an RFC 3339 time')
+    .option('--limit <count>', 'so many of the newest, 100 at the most', '50')
+    .option('--cursor <cursor>', 'on from where another list ended')
     .action(
       withContext(runtime, async ({ ctx, terminal }, id: string, options: Options) => {
         const tenant = await getTenant(ctx.platform, options.tenant)
-        const { items } = await pageDeliveries(ctx, tenant.id, id, {
-          limit: '100',
+        const { items, nextCursor } = await pageDeliveries(ctx, tenant.id, id, {
+          limit: String(readCount(options.limit, '--limit', 1, 100)),
+          ...(options.cursor ? { cursor: options.cursor } : {}),
           ...(options.status ? { status: options.status } : {}),
           ...(options.since ? { since: readSince(options.since, ctx.now()).toISOString() } : {}),
         })
@@ -46,19 +56,9 @@ export const webhookDeliveries = (runtime: Runtime) =>
                 lastError ?? (responseStatus === undefined ? '-' : String(responseStatus)),
             },
           ],
-          (delivery) => ({
-            id: delivery.id,
-            event_id: delivery.eventId,
-            event_type: delivery.eventType,
-            status: delivery.status,
-            attempts: delivery.attempts,
-            next_attempt_at: delivery.nextAttemptAt ?? null,
-            response_status: delivery.responseStatus ?? null,
-            last_error: delivery.lastError ?? null,
-            delivered_at: delivery.deliveredAt ?? null,
-            created_at: delivery.createdAt,
-          }),
+          toDeliveryObject,
         )
         if (items.length === 0) terminal.remark('Nothing was on its way there.')
+        if (nextCursor) terminal.remark(`More with: --cursor ${nextCursor}`)
       }),
     )

@@ -1,4 +1,5 @@
 import { getTenant } from '../../../core/tenants/tenant-store.js'
+import { toWebhookObject } from '../../../core/webhooks/webhook-endpoint.js'
 import { listWebhookEndpoints } from '../../../core/webhooks/webhook-endpoint-store.js'
 import { createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
@@ -22,14 +23,7 @@ export const webhookList = (runtime: Runtime) =>
             { title: 'url', value: ({ url }) => url },
             { title: 'events', value: ({ events }) => String(events.length) },
           ],
-          (endpoint) => ({
-            id: endpoint.id,
-            url: endpoint.url,
-            status: endpoint.status,
-            events: endpoint.events,
-            disabled_reason: endpoint.disabledReason ?? null,
-            created_at: endpoint.createdAt,
-          }),
+          toWebhookObject,
         )
         if (endpoints.length === 0)
           terminal.remark('No webhook endpoints. POST /v1/tenant/webhooks makes one.')
