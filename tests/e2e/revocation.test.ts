@@ -8,8 +8,7 @@ import { enterTenant } from '../../src/core/tenants/scope.js'
 import { type Answer, Caller } from '../support/caller.js'
 import { freshSlug, test as house, provision } from '../support/house.js'
 import { issueFor } from '../support/license.js'
-import { type Environment, initialize } from '../support/platform.js'
-import { startServe } from '../support/process.js'
+import { startServers } from '../support/process.js'
 import { createRandom, freshSeed } from '../support/random.js'
 
 /** How long an ended key may go on opening doors anywhere. */
@@ -21,16 +20,9 @@ const random = createRandom(freshSeed())
 /** Three serving processes, and a tenant that no limit stops. */
 const test = house
   .extend('servers', { scope: 'file' }, async ({ environment }, { onCleanup }) => {
-    const { VALIDONX_DATABASE_URL: _, ...rest } = environment
-    const runtime: Environment = {
-      ...rest,
-      VALIDONX_RUNTIME_URL: await initialize(environment),
+    const servers = await startServers(environment, 3, onCleanup, {
       VALIDONX_API_RATE_LIMIT_REQUESTS: '100000000',
       VALIDONX_TRUSTED_HOPS: '1',
-    }
-    const servers = await Promise.all([1, 2, 3].map(() => startServe(runtime)))
-    onCleanup(() => {
-      for (const { child } of servers) child.kill('SIGKILL')
     })
     return servers.map(({ url }) => url)
   })

@@ -10,8 +10,7 @@ import { codeOf } from '../support/code-of.js'
 import { freshSlug, test as house, provision, runCli } from '../support/house.js'
 import { issueFor } from '../support/license.js'
 import { awayFromMonthEnd, MONTH_END_TIMEOUT_MS } from '../support/month.js'
-import { type Environment, initialize } from '../support/platform.js'
-import { startServe } from '../support/process.js'
+import { startServers } from '../support/process.js'
 import { createRandom, freshSeed } from '../support/random.js'
 
 const SEATS = 5
@@ -25,15 +24,8 @@ const seeded = `(SEED=${random.seed})`
 /** Two serving processes, and a tenant without limits of its own. */
 const test = house
   .extend('servers', { scope: 'file' }, async ({ environment }, { onCleanup }) => {
-    const { VALIDONX_DATABASE_URL: _, ...rest } = environment
-    const runtime: Environment = {
-      ...rest,
-      VALIDONX_RUNTIME_URL: await initialize(environment),
+    const servers = await startServers(environment, 2, onCleanup, {
       VALIDONX_API_RATE_LIMIT_REQUESTS: '100000000',
-    }
-    const servers = await Promise.all([startServe(runtime), startServe(runtime)])
-    onCleanup(() => {
-      for (const { child } of servers) child.kill('SIGKILL')
     })
     return servers.map(({ url }) => url)
   })

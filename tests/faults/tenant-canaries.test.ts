@@ -18,8 +18,7 @@ import { updateBranding, updateSettings } from '../../src/core/tenants/change-se
 import { enterTenant } from '../../src/core/tenants/scope.js'
 import { createWebhook } from '../../src/core/webhooks/change-webhooks.js'
 import { test as house, provision } from '../support/house.js'
-import { type Environment, initialize } from '../support/platform.js'
-import { type Serving, startServe } from '../support/process.js'
+import { type Serving, startServers } from '../support/process.js'
 import { createRandom, freshSeed, type Random } from '../support/random.js'
 
 const TENANTS = 4
@@ -64,17 +63,10 @@ type Town = {
 
 const test = house
   .extend('servers', { scope: 'file' }, async ({ environment }, { onCleanup }) => {
-    const { VALIDONX_DATABASE_URL: _, ...rest } = environment
-    const runtime: Environment = {
-      ...rest,
-      VALIDONX_RUNTIME_URL: await initialize(environment),
+    const servers = await startServers(environment, 2, onCleanup, {
       // few enough that tenants must wait for each other's connections; the question is not how soon
       VALIDONX_CONNECTIONS: '12',
       VALIDONX_ACQUIRE_TIMEOUT: '60',
-    }
-    const servers = await Promise.all([startServe(runtime), startServe(runtime)])
-    onCleanup(() => {
-      for (const { child } of servers) child.kill('SIGKILL')
     })
     return servers
   })

@@ -7,8 +7,7 @@ import { overrideEntitlement } from '../../src/core/subscriptions/override-entit
 import type { TenantScope } from '../../src/core/tenants/scope.js'
 import { test as house } from '../support/house.js'
 import { makeMember } from '../support/member.js'
-import { type Environment, initialize } from '../support/platform.js'
-import { startServe } from '../support/process.js'
+import { startServers } from '../support/process.js'
 import { createRandom, freshSeed } from '../support/random.js'
 import { openShop } from '../support/shop.js'
 
@@ -42,16 +41,9 @@ type Desk = { readonly scope: TenantScope; readonly send: Send }
 
 const test = house
   .extend('servers', { scope: 'file' }, async ({ environment }, { onCleanup }) => {
-    const { VALIDONX_DATABASE_URL: _, ...rest } = environment
-    const runtime: Environment = {
-      ...rest,
-      VALIDONX_RUNTIME_URL: await initialize(environment),
+    const servers = await startServers(environment, 2, onCleanup, {
       // the question is who gets in, not how soon
       VALIDONX_ACQUIRE_TIMEOUT: '60',
-    }
-    const servers = await Promise.all([startServe(runtime), startServe(runtime)])
-    onCleanup(() => {
-      for (const { child } of servers) child.kill('SIGKILL')
     })
     return servers.map(({ url }) => url)
   })

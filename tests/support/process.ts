@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
-import type { Environment } from './platform.js'
+import { type Environment, initialize } from './platform.js'
 import { ROOT } from './source-files.js'
 
 export type Started = {
@@ -50,4 +50,20 @@ export async function startServe(environment: Environment): Promise<Serving> {
     )
   })
   return { ...started, url }
+}
+
+/** So many `serve` processes side by side, with the runtime's rights alone. `onCleanup` is told how they are ended. */
+export async function startServers(
+  environment: Environment,
+  count: number,
+  onCleanup: (end: () => void) => void,
+  settings: Environment = {},
+): Promise<Serving[]> {
+  const { VALIDONX_DATABASE_URL: _, ...rest } = environment
+  const runtime = { ...rest, VALIDONX_RUNTIME_URL: await initialize(environment), ...settings }
+  const servers = await Promise.all(Array.from({ length: count }, () => startServe(runtime)))
+  onCleanup(() => {
+    for (const { child } of servers) child.kill('SIGKILL')
+  })
+  return servers
 }

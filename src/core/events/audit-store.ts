@@ -1,30 +1,16 @@
 import type { PlatformDb } from '../db/connect.js'
-import { type Bindable, rowsOf } from '../db/statements.js'
+import { type Bindable, insertRow, rowsOf } from '../db/statements.js'
 import { isFailure } from '../driver-failure.js'
-import { newId } from '../ids.js'
 import { fromJsonColumn } from '../parse.js'
-import { type By, type Change, EVENT_SCHEMA_VERSION, type Event } from './event.js'
+import { type By, type Change, type Event, eventRow } from './event.js'
 
 /** Writes an event of the platform, unsealed. Answers false where an event with that id stands already. */
 export async function insertAudit(db: PlatformDb, event: Event): Promise<boolean> {
   try {
-    await db('audit_logs').insert({
-      event_id: event.eventId ?? newId(),
-      occurred_at: event.occurredAt,
+    await insertRow(db, 'audit_logs', {
+      ...eventRow(event),
       tenant_id: event.tenantId,
-      actor_type: event.actor.type,
-      actor_id: event.actor.id,
-      actor_name: event.actor.name,
-      on_behalf_of: event.actor.onBehalfOf ?? null,
-      address: event.actor.address ?? null,
-      user_agent: event.actor.userAgent?.slice(0, 256) ?? null,
-      action: event.action,
-      object_type: event.objectType,
-      object_id: event.objectId,
       outcome: 'success',
-      request_id: event.requestId ?? null,
-      changes: event.changes === undefined ? null : JSON.stringify(event.changes),
-      schema_version: EVENT_SCHEMA_VERSION,
     })
     return true
   } catch (error) {

@@ -1,4 +1,5 @@
 import type { Actor } from '../actor.js'
+import { newId } from '../ids.js'
 import type { Action } from './actions.js'
 
 /** The form of an event's row. Rises when a field changes its meaning. */
@@ -28,3 +29,21 @@ export type By = { readonly actor: Actor; readonly requestId?: string | undefine
 export type Change = Pick<Event, 'action' | 'objectType' | 'objectId' | 'changes'> & {
   readonly at: Date
 }
+
+/** What an outbox and the trail both keep of an event. */
+export const eventRow = (event: Omit<Event, 'tenantId'>) => ({
+  event_id: event.eventId ?? newId(),
+  occurred_at: event.occurredAt,
+  action: event.action,
+  object_type: event.objectType,
+  object_id: event.objectId,
+  actor_type: event.actor.type,
+  actor_id: event.actor.id,
+  actor_name: event.actor.name,
+  on_behalf_of: event.actor.onBehalfOf ?? null,
+  address: event.actor.address ?? null,
+  user_agent: event.actor.userAgent?.slice(0, 256) ?? null,
+  request_id: event.requestId ?? null,
+  changes: event.changes === undefined ? null : JSON.stringify(event.changes),
+  schema_version: EVENT_SCHEMA_VERSION,
+})

@@ -11,6 +11,21 @@ export type ExportedTable = {
   readonly json?: readonly string[]
 }
 
+const EVENT_COLUMNS = [
+  'id',
+  'event_id',
+  'occurred_at',
+  'actor_type',
+  'actor_id',
+  'actor_name',
+  'on_behalf_of',
+  'action',
+  'object_type',
+  'object_id',
+  'request_id',
+  'changes',
+]
+
 /** Of the tenant's own database: all that it owns there. */
 export const TENANT_TABLES: readonly ExportedTable[] = [
   {
@@ -149,20 +164,7 @@ export const TENANT_TABLES: readonly ExportedTable[] = [
     name: 'outbox',
     from: '(select * from outbox where relayed_at is null) rows_of',
     key: 'id',
-    columns: [
-      'id',
-      'event_id',
-      'occurred_at',
-      'actor_type',
-      'actor_id',
-      'actor_name',
-      'on_behalf_of',
-      'action',
-      'object_type',
-      'object_id',
-      'request_id',
-      'changes',
-    ],
+    columns: EVENT_COLUMNS,
     json: ['changes'],
   },
 ]
@@ -272,22 +274,7 @@ export const PLATFORM_TABLES: readonly ExportedTable[] = [
     name: 'audit_logs',
     from: '(select * from audit_logs where tenant_id = ?) rows_of',
     key: 'id',
-    columns: [
-      'id',
-      'event_id',
-      'occurred_at',
-      'actor_type',
-      'actor_id',
-      'actor_name',
-      'on_behalf_of',
-      'action',
-      'object_type',
-      'object_id',
-      'outcome',
-      'request_id',
-      'changes',
-      'sequence',
-    ],
+    columns: [...EVENT_COLUMNS, 'outcome', 'sequence'],
     json: ['changes'],
   },
 ]
