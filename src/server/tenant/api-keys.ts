@@ -8,6 +8,7 @@ import { AppError } from '../../core/errors.js'
 import { DEFAULT_PAGE, pageInput, placeOfCursor, toPage } from '../../core/page.js'
 import { instantSchema, parse } from '../../core/parse.js'
 import { lineSchema } from '../../core/products/product.js'
+import type { OperationCall } from '../operation.js'
 import { id, idParameter, pageData, pageOf, preconditionsOf, time } from './shapes.js'
 import type { TenantOperation } from './tenant-operation.js'
 
@@ -68,6 +69,14 @@ const RotateApiKeyBody = z.strictObject({
 
 const tag = 'tenant: api keys'
 const parameter = idParameter('apiKeyId', 'API key')
+
+/** By its id alone: what it begins or ends with, which operators may type, may be that of another one day. */
+async function named({ c, id }: Pick<OperationCall, 'c' | 'id'>): Promise<ApiKey> {
+  const { tenant } = c.get('scope')
+  const key = await findApiKey(c.get('acting').platform, tenant.id, id)
+  if (!key) throw new AppError('API_KEY.NOT_FOUND', id, tenant.slug)
+  return key
+}
 
 export const apiKeyOperations: readonly TenantOperation[] = [
   {
@@ -139,11 +148,8 @@ export const apiKeyOperations: readonly TenantOperation[] = [
     answers: { 200: { description: 'The API key', schema: apiKeyAnswer } },
     errors: ['API_KEY.NOT_FOUND'],
     async handle({ c, id }) {
-      const { platform, now } = c.get('acting')
-      const { tenant } = c.get('scope')
-      const key = await findApiKey(platform, tenant.id, id)
-      if (!key) throw new AppError('API_KEY.NOT_FOUND', id, tenant.slug)
-      return { status: 200, data: { api_key: toObject(now())(key) } }
+      const key = await named({ c, id })
+      return { status: 200, data: { api_key: toObject(c.get('acting').now())(key) } }
     },
   },
   {
@@ -159,7 +165,7 @@ export const apiKeyOperations: readonly TenantOperation[] = [
     body: { schema: RotateApiKeyBody, example: { grace_seconds: 3600 }, isOptional: true },
     isIdempotent: true,
     answers: { 201: { description: 'The successor', schema: mintedAnswer } },
-    errors: ['API_KEY.NOT_FOUND', 'API_KEY.AMBIGUOUS'],
+    errors: ['API_KEY.NOT_FOUND'],
     async handle(call) {
       const ctx = call.c.get('acting')
       const { grace_seconds } = parse(RotateApiKeyBody, call.body)
@@ -167,7 +173,7 @@ export const apiKeyOperations: readonly TenantOperation[] = [
         ctx,
         {
           slug: call.c.get('scope').tenant.slug,
-          key: call.id,
+          key: (await named(call)).id,
           ...(grace_seconds === undefined ? {} : { graceSeconds: grace_seconds }),
         },
         async () => {},
@@ -191,12 +197,12 @@ export const apiKeyOperations: readonly TenantOperation[] = [
     parameter,
     isIdempotent: true,
     answers: { 200: { description: 'The API key', schema: apiKeyAnswer } },
-    errors: ['API_KEY.NOT_FOUND', 'API_KEY.INVALID_STATE', 'API_KEY.AMBIGUOUS'],
+    errors: ['API_KEY.NOT_FOUND', 'API_KEY.INVALID_STATE'],
     async handle(call) {
       const ctx = call.c.get('acting')
       const { result, replayed } = await revokeApiKeyOnce(
         ctx,
-        { slug: call.c.get('scope').tenant.slug, key: call.id },
+        { slug: call.c.get('scope').tenant.slug, key: (await named(call)).id },
         preconditionsOf(call),
       )
       return { status: 200, data: { api_key: toObject(ctx.now())(result) }, replayed }
