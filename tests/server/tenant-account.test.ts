@@ -136,6 +136,8 @@ describe('API keys', () => {
         )
       ).status
     const opens = [await validate(made.data.secret), await validate(rotated.data.secret)]
+    // what an operator may type at the command line is no name here
+    const byPrefix = await ask('POST', `/api-keys/${next.prefix}/revoke`)
     const revoked = await ask('POST', `/api-keys/${next.id}/revoke`)
     const twice = await ask('POST', `/api-keys/${next.id}/revoke`)
     const listed = await ask('GET', '/api-keys')
@@ -143,6 +145,7 @@ describe('API keys', () => {
     expect(made.data.secret).toMatch(/^vx_/)
     expect(again.data.secret).toBe(made.data.secret)
     expect(opens).toEqual([401, 404])
+    expect([byPrefix.status, byPrefix.error.code]).toEqual([404, 'API_KEY.NOT_FOUND'])
     expect(objectOf(revoked, 'api_key')).toMatchObject({ status: 'revoked' })
     expect([twice.status, twice.error.code]).toEqual([409, 'API_KEY.INVALID_STATE'])
     expect(listed.text).not.toMatch(/vx_[0-9A-Za-z]{39}/)
