@@ -14,6 +14,7 @@ const SEED = freshSeed()
 const SEQUENCES = 2_000
 /** So many sequences are under way at once. */
 const LINES = 4
+const ROUNDS_AT_MOST = 3
 /** Far beyond what they take. */
 const PATIENCE = { timeout: 900_000 }
 const DAY_MS = 86_400_000
@@ -681,7 +682,7 @@ const keysOf = <T extends object>(of: T) => fc.constantFrom(...(Object.keys(of) 
 function sequencesOfSteps(): fc.Arbitrary<Step[]> {
   const at = { license: fc.nat(2) }
   const atSeat = { ...at, seat: fc.nat(3) }
-  const key = fc.oneof({ weight: 5, arbitrary: fc.constant(undefined) }, fc.nat(1))
+  const key = fc.oneof({ weight: 3, arbitrary: fc.constant(undefined) }, fc.nat(1))
   const match = fc.oneof(
     { weight: 8, arbitrary: fc.constant<Match>('none') },
     fc.constantFrom<Match>('fresh', 'fresh', 'stale', 'stale', 'any', 'weak', 'among others'),
@@ -739,19 +740,29 @@ function sequencesOfSteps(): fc.Arbitrary<Step[]> {
       arbitrary: fc.record({ ...atSeat, call: call('show seat'), isKnown: fc.boolean() }),
     },
   )
-  const steps = fc.oneof({ weight: 9, arbitrary: step }, fc.constant('again' as const))
+  const steps = fc.oneof(
+    { weight: 18, arbitrary: step },
+    { weight: 2, arbitrary: fc.constant('again' as const) },
+    fc.constant('again, of another' as const),
+  )
   return fc
     .tuple(first, fc.array(steps, { minLength: 3, maxLength: 13 }))
     .map(([start, rest]) => [start, ...withRepeats(rest)])
 }
 
-/** In the place of each `again`, the step before it that has an Idempotency-Key. */
-function withRepeats(steps: readonly (Step | 'again')[]): Step[] {
+/** In the place of each `again`, the step before it that has an Idempotency-Key, or its like of another license. */
+function withRepeats(steps: readonly (Step | 'again' | 'again, of another')[]): Step[] {
   const all: Step[] = []
   for (const step of steps) {
-    const repeated =
-      step === 'again' ? all.findLast((each) => 'key' in each && each.key !== undefined) : step
-    if (repeated) all.push(repeated)
+    if (typeof step === 'object') {
+      all.push(step)
+      continue
+    }
+    const kept = all.findLast((each) => 'key' in each && each.key !== undefined)
+    if (!kept) continue
+    const other =
+      'license' in kept ? { license: kept.license + 1 } : { terms: 'perpetual' as const }
+    all.push(step === 'again' ? kept : ({ ...kept, ...other } as Step))
   }
   return all
 }
@@ -930,23 +941,32 @@ describe(`licenses and activations, against a model (SEED=${SEED})`, () => {
       Array.from({ length: LINES }, (_, line) => openDesk(ctx, app, TIGHT[line % 2])),
     )
 
-    const outcomes = await Promise.all(
-      tight.map((own, line) =>
-        fc.check(agreesWithModel({ roomy, tight: own }, seen), {
-          seed: SEED + line,
-          numRuns: SEQUENCES / LINES,
-        }),
-      ),
-    )
+    const missing = () => OUTCOMES.filter((outcome) => !seen.outcomes.has(outcome))
+    let played = 0
+    // rare ways to end may take more than the sequences that are promised
+    for (
+      let round = 0;
+      round === 0 || (missing().length > 0 && round < ROUNDS_AT_MOST);
+      round += 1
+    ) {
+      const outcomes = await Promise.all(
+        tight.map((own, line) =>
+          fc.check(agreesWithModel({ roomy, tight: own }, seen), {
+            seed: SEED + round * LINES + line,
+            numRuns: SEQUENCES / LINES,
+          }),
+        ),
+      )
+      const disagreements = outcomes
+        .filter(({ failed }) => failed)
+        .map((outcome) => `${fc.defaultReportMessage(outcome)}\n${outcome.errorInstance}`)
+      expect(disagreements, `SEED=${SEED}`).toEqual([])
+      played += outcomes.reduce((sum, { numRuns }) => sum + numRuns, 0)
+    }
 
-    const disagreements = outcomes
-      .filter(({ failed }) => failed)
-      .map((outcome) => `${fc.defaultReportMessage(outcome)}\n${outcome.errorInstance}`)
-    expect(disagreements, `SEED=${SEED}`).toEqual([])
-    expect(outcomes.reduce((sum, { numRuns }) => sum + numRuns, 0)).toBe(SEQUENCES)
+    expect(played).toBeGreaterThanOrEqual(SEQUENCES)
     // all that can be brought about was
-    const missing = OUTCOMES.filter((outcome) => !seen.outcomes.has(outcome))
-    expect(missing, `SEED=${SEED}`).toEqual([])
+    expect(missing(), `SEED=${SEED}`).toEqual([])
     for (const desk of [roomy, ...tight]) {
       const { rows, counted, seats } = await standingOf(desk)
       expect([counted, seats], `SEED=${SEED}`).toEqual([rows, rows[1]])

@@ -41,6 +41,8 @@ export class WebhookSender {
   readonly #failing = new Set<string>()
   readonly #byEndpoint = new Map<string, number>()
   readonly #work: Promise<void>
+  /** Tells whoever pauses that there is room again. */
+  #ended = new AbortController()
 
   constructor(ctx: Context, options: SenderOptions = {}) {
     this.#ctx = ctx
@@ -67,7 +69,9 @@ export class WebhookSender {
 
   /** Until something ends, or a moment has passed. */
   #pause(): Promise<unknown> {
-    return sleep(POLL_MS, undefined, { signal: this.#stopping.signal }).catch(() => {})
+    this.#ended = new AbortController()
+    const signal = AbortSignal.any([this.#stopping.signal, this.#ended.signal])
+    return sleep(POLL_MS, undefined, { signal }).catch(() => {})
   }
 
   async #take(): Promise<number> {
@@ -108,6 +112,7 @@ export class WebhookSender {
         const left = (this.#byEndpoint.get(endpointId) ?? 1) - 1
         if (left === 0) this.#byEndpoint.delete(endpointId)
         else this.#byEndpoint.set(endpointId, left)
+        this.#ended.abort()
       })
     this.#underWay.set(id, attempt)
   }
