@@ -25,6 +25,7 @@ import * as idempotencyKeys from './20261124-03-idempotency-keys.js'
 import * as planEntitlementsOveragePrice from './20261124-04-plan-entitlements-overage-price.js'
 import * as subscriptionChanges from './20261124-05-subscription-changes.js'
 import * as auditCheckpoints from './20261124-06-audit-checkpoints.js'
+import * as auditLogsOccurredAt from './20261124-07-audit-logs-occurred-at.js'
 
 /** Every change of the platform database, oldest first. */
 export const platformMigrations: readonly Migration[] = [
@@ -54,4 +55,5 @@ export const platformMigrations: readonly Migration[] = [
   planEntitlementsOveragePrice,
   subscriptionChanges,
   auditCheckpoints,
+  auditLogsOccurredAt,
 ]

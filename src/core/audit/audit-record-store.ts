@@ -64,6 +64,16 @@ export async function findHead(db: Executor): Promise<Head | undefined> {
   return row && { sequence: Number(row.sequence), hash: row.hash }
 }
 
+/** The place of the first sealed row that happened at or after a time; rows behind it may still be of before. */
+export async function findFirstSince(db: Executor, since: Date): Promise<number | undefined> {
+  const [row] = await rowsOf<{ first: number | string | null }>(
+    db,
+    'select min(sequence) as first from audit_logs where occurred_at >= ?',
+    [since],
+  )
+  return row?.first == null ? undefined : Number(row.first)
+}
+
 /** Rows that have no place in the chain yet, in the order of their arrival. */
 export async function listUnsealed(db: Executor, limit: number): Promise<AuditRecord[]> {
   const rows = await rowsOf<Row>(

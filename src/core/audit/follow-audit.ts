@@ -2,7 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Context } from '../context.js'
 import { isFailure } from '../driver-failure.js'
 import type { AuditRecord } from './audit-record.js'
-import { findHead, listLastSealed, listSealed, type SealedFilter } from './audit-record-store.js'
+import {
+  findFirstSince,
+  findHead,
+  listLastSealed,
+  listSealed,
+  type SealedFilter,
+} from './audit-record-store.js'
 
 const POLL_MS = 200
 const AT_A_TIME = 500
@@ -10,8 +16,8 @@ const AT_A_TIME = 500
 export type FollowOptions = Omit<SealedFilter, 'limit' | 'afterSequence' | 'upToSequence'> & {
   /** Begins after this place, and shows all from there on. */
   readonly fromSequence?: number | undefined
-  /** Else shows the last so many first. */
-  readonly last: number
+  /** Else shows the last so many first; all that `since` lets through where absent. */
+  readonly last?: number | undefined
   /** Goes on until told to stop. */
   readonly follow: boolean
 }
@@ -61,10 +67,14 @@ export async function* followAudit(
 async function lastOf(
   { platform }: Context,
   filter: Omit<SealedFilter, 'limit'>,
-  last: number,
+  last: number | undefined,
 ): Promise<Followed> {
   // what is sealed from here on comes with the next batch
   const upTo = (await findHead(platform))?.sequence ?? 0
+  if (last === undefined) {
+    const first = filter.since === undefined ? 1 : await findFirstSince(platform, filter.since)
+    return { records: [], upTo: first === undefined ? upTo : first - 1 }
+  }
   const records =
     last === 0 ? [] : await listLastSealed(platform, { ...filter, upToSequence: upTo, limit: last })
   return { records, upTo }

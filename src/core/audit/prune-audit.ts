@@ -1,10 +1,9 @@
 import type { ResultSetHeader } from 'mysql2'
 import type { Context } from '../context.js'
 import { quoteName } from '../db/sql.js'
-import { rowsOf } from '../db/statements.js'
 import { recordAudit } from '../events/audit-store.js'
 import { GENESIS } from './audit-record.js'
-import { listSealed } from './audit-record-store.js'
+import { findFirstSince, findHead, listSealed } from './audit-record-store.js'
 import { findLastCheckpoint, signCheckpoint } from './checkpoint-store.js'
 
 const AT_A_TIME = 5_000
@@ -73,14 +72,8 @@ export async function pruneAudit(
 
 /** The end of the unbroken beginning that lies before a time: a row that came late keeps what follows it. */
 async function lastBefore({ platform }: Context, before: Date): Promise<number> {
-  const [row] = await rowsOf<{ first: number | string | null; last: number | string | null }>(
-    platform,
-    `select min(case when occurred_at >= ? then sequence end) as first, max(sequence) as last
-      from audit_logs where sequence is not null`,
-    [before],
-  )
-  if (row?.first != null) return Number(row.first) - 1
-  return Number(row?.last ?? 0)
+  const first = await findFirstSince(platform, before)
+  return first === undefined ? ((await findHead(platform))?.sequence ?? 0) : first - 1
 }
 
 const rowAt = async ({ platform }: Context, sequence: number) =>

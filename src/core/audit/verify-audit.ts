@@ -1,7 +1,14 @@
 import type { Context } from '../context.js'
 import type { Anchor } from './anchor.js'
 import { type AuditRecord, chainHash, GENESIS } from './audit-record.js'
-import { countAudit, findHead, listSealed } from './audit-record-store.js'
+import {
+  countAudit,
+  findFirstSince,
+  findHead,
+  type Head,
+  listLastSealed,
+  listSealed,
+} from './audit-record-store.js'
 import { findLastCheckpoint, isGenuine } from './checkpoint-store.js'
 
 const AT_A_TIME = 2_000
@@ -24,9 +31,9 @@ export type Verdict = {
 }
 
 export type VerifyOptions = {
-  /** Begins at the first row that happened at or after. */
+  /** Begins at the first row that happened at or after, held against the one before it. */
   readonly since?: Date | undefined
-  /** Recomputes the rows of one tenant alone. */
+  /** Counts the rows of this tenant. All are recomputed: one that was taken from it shows in the chain alone. */
   readonly tenantId?: string | undefined
   /** A head that was kept elsewhere: the chain must still have it. */
   readonly anchor?: Anchor | undefined
@@ -61,25 +68,16 @@ export async function verifyAudit(
       why: 'its signature does not agree',
     })
   }
-  const wholeChain = since === undefined && tenantId === undefined
-  let place = { sequence: checkpoint?.sequence ?? 0, hash: checkpoint?.hash ?? GENESIS }
-  let isLinked = wholeChain
+  let place = await beginningOf(ctx, checkpoint, since)
   const from = place.sequence + 1
   let verified = 0
   for (;;) {
-    const records = await listSealed(db, {
-      since,
-      tenantId,
-      afterSequence: place.sequence,
-      limit: AT_A_TIME,
-    })
+    const records = await listSealed(db, { afterSequence: place.sequence, limit: AT_A_TIME })
     for (const record of records) {
-      const fault = faultOf(key, record, isLinked ? place : undefined, tenantId === undefined)
+      const fault = faultOf(key, record, place)
       if (fault) return verdict(verified, from, fault)
       place = { sequence: record.sequence ?? 0, hash: record.hash ?? GENESIS }
-      // the first one of a part is taken at its word for what came before
-      isLinked = tenantId === undefined
-      verified += 1
+      if (tenantId === undefined || record.tenantId === tenantId) verified += 1
     }
     report?.(verified)
     if (records.length < AT_A_TIME) break
@@ -87,14 +85,24 @@ export async function verifyAudit(
   return verdict(verified, from, await cutFault(ctx, anchor, checkpoint?.sequence ?? 0))
 }
 
-function faultOf(
-  key: Buffer,
-  record: AuditRecord,
-  before: { readonly sequence: number; readonly hash: Buffer } | undefined,
-  isContiguous: boolean,
-): Fault | undefined {
+/** The place before the first row that is to be recomputed. A row that is not there is missed by the next one. */
+async function beginningOf(
+  { platform }: Context,
+  checkpoint: Head | undefined,
+  since: Date | undefined,
+): Promise<Head> {
+  const start = checkpoint ?? { sequence: 0, hash: GENESIS }
+  if (since === undefined) return start
+  const first = (await findFirstSince(platform, since)) ?? Number.MAX_SAFE_INTEGER
+  const [before] = await listLastSealed(platform, { upToSequence: first - 1, limit: 1 })
+  return before?.hash && (before.sequence ?? 0) > start.sequence
+    ? { sequence: before.sequence ?? 0, hash: before.hash }
+    : start
+}
+
+function faultOf(key: Buffer, record: AuditRecord, before: Head): Fault | undefined {
   const sequence = record.sequence ?? 0
-  if (before && isContiguous && sequence !== before.sequence + 1) {
+  if (sequence !== before.sequence + 1) {
     return {
       sequence: before.sequence + 1,
       what: 'missing',
@@ -103,7 +111,7 @@ function faultOf(
   }
   const { previousHash, hash } = record
   if (!previousHash || !hash) return { sequence, what: 'changed', why: 'its hash was taken away' }
-  if (before && !previousHash.equals(before.hash)) {
+  if (!previousHash.equals(before.hash)) {
     return { sequence, what: 'added or moved', why: 'it is not chained to the row before' }
   }
   if (!chainHash(key, previousHash, sequence, record).equals(hash))

@@ -225,6 +225,66 @@ describe('a trail that was tampered with', () => {
     await provisioner.run(`drop table ${table}_kept`)
   })
 
+  test('is found out from a time on too, where rows came late, and by the count of a tenant', async ({
+    ctx,
+    provisioner,
+    environment,
+    trail,
+  }) => {
+    const table = `${quoteName(environment.VALIDONX_PLATFORM_DATABASE ?? '')}.audit_logs`
+    const since = new Date()
+    // told now of what was long ago, between rows of now
+    for (const hours of [0, 300, 0, 300, 0]) {
+      await recordAudit(ctx.platform, ctx, null, {
+        at: new Date(since.getTime() + 1_000 - hours * 3_600_000),
+        action: 'product.created',
+        objectType: 'product',
+        objectId: 'late',
+      })
+      await settleTrail(ctx, [])
+    }
+    const [{ first = 0 } = {}] = await rowsOf<{ first: number }>(
+      ctx.platform,
+      "select min(sequence) as first from audit_logs where object_id = 'late'",
+    )
+    const whole = await verifyAudit(ctx, trail.key)
+    const recent = await verifyAudit(ctx, trail.key, { since })
+    const [owner] = await rowsOf<{ tenant_id: string; own: number }>(
+      ctx.platform,
+      'select tenant_id, count(*) as own from audit_logs where tenant_id is not null group by tenant_id order by 2 desc limit 1',
+    )
+    const tenantId = owner?.tenant_id ?? ''
+    const own = await verifyAudit(ctx, trail.key, { tenantId })
+    const tail: string[] = []
+    const shown = followAudit(ctx, { since, follow: false }, new AbortController().signal, () => {})
+    for await (const { records } of shown) tail.push(...records.map(({ objectId }) => objectId))
+    const faults: (Fault | undefined)[] = []
+    await provisioner.run(`create table ${table}_kept as select * from ${table}`)
+    for (const spoil of [
+      `delete from ${table} where sequence = ${Number(first) + 1}`,
+      `update ${table} set tenant_id = null where sequence = ${Number(first) - 1}`,
+    ]) {
+      await provisioner.run(spoil)
+      faults.push((await verifyAudit(ctx, trail.key, { since })).fault)
+      faults.push((await verifyAudit(ctx, trail.key, { tenantId })).fault)
+      await provisioner.run(`delete from ${table}`)
+      await provisioner.run(`insert into ${table} select * from ${table}_kept`)
+    }
+    await provisioner.run(`drop table ${table}_kept`)
+
+    expect(whole.fault).toBeUndefined()
+    expect(recent).toMatchObject({ intact: true, from: Number(first), verified: 5 })
+    expect(own).toMatchObject({ intact: true, verified: Number(owner?.own) })
+    expect(tail).toEqual(['late', 'late', 'late'])
+    expect(faults).toMatchObject([
+      { sequence: Number(first) + 1, what: 'missing' },
+      { sequence: Number(first) + 1, what: 'missing' },
+      // what happened before that time is not looked at
+      undefined,
+      { sequence: Number(first) - 1, what: 'changed' },
+    ])
+  })
+
   test('stays verifiable when its beginning is pruned, and only then', async ({
     ctx,
     provisioner,

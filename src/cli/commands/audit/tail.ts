@@ -9,7 +9,7 @@ import { auditJson, COLUMN_NAMES, columnsNamed, DEFAULT_COLUMNS, readSince } fro
 
 type Options = {
   readonly follow?: true
-  readonly lines: string
+  readonly lines?: string
   readonly tenant?: string
   readonly action?: string
   readonly actor?: string
@@ -30,7 +30,10 @@ export const auditTail = (runtime: Runtime) =>
     ],
   })
     .option('-f, --follow', 'go on with what comes, until Ctrl-C')
-    .option('-n, --lines <count>', 'so many of the last; 0 for only what comes', '20')
+    .option(
+      '-n, --lines <count>',
+      'so many of the last, 20 where nothing is said; 0 for only what comes',
+    )
     .option('--tenant <slug>', 'only of this tenant')
     .option('--action <action>', 'only this action, or those that begin so: license.*')
     .option('--actor <name>', 'only what this actor did, by id or name')
@@ -54,7 +57,7 @@ export const auditTail = (runtime: Runtime) =>
               options.fromSeq === undefined
                 ? undefined
                 : readCount(options.fromSeq, '--from-seq', 0, Number.MAX_SAFE_INTEGER),
-            last: options.since !== undefined ? 10_000 : readCount(options.lines, '--lines', 0),
+            last: lastWanted(options),
             follow: options.follow === true,
           },
           signal,
@@ -68,6 +71,10 @@ export const auditTail = (runtime: Runtime) =>
         if (options.follow) terminal.note(`Go on with: validonx audit tail -f --from-seq ${upTo}`)
       }),
     )
+
+/** All, where a time is said and no number. */
+const lastWanted = ({ lines, since }: Options): number | undefined =>
+  lines === undefined && since !== undefined ? undefined : readCount(lines ?? '20', '--lines', 0)
 
 /** A line for each row: columns at a terminal, an object in a pipe or with `--json`. */
 function printer({ ctx, runtime, terminal }: OpenSession, columns: string) {

@@ -22,7 +22,7 @@ export const auditVerify = (runtime: Runtime) =>
     ],
   })
     .option('--since <time>', 'begin there: 7d, a date or an RFC 3339 time')
-    .option('--tenant <slug>', 'only the rows of this tenant')
+    .option('--tenant <slug>', 'count only the rows of this tenant; all are recomputed')
     .option('--anchor <file>', 'what "audit anchor" printed once; - is standard input')
     .action(
       withContext(runtime, async ({ ctx, terminal }, options: Options) => {
