@@ -41,6 +41,10 @@ export function newId(): string {
   return format(bytes)
 }
 
+/** What no id that `newId` made at or after a time is lower than. */
+export const lowestIdAt = (at: Date): string =>
+  format(Buffer.from(`${at.getTime().toString(16).padStart(12, '0')}70008000000000000000`, 'hex'))
+
 /**
  * A UUIDv8 (RFC 9562, section 5.8) that depends on its parts alone: the id of an event that may be
  * written by several attempts and must count once.

@@ -11,6 +11,8 @@ import { quoteName } from '../../src/core/db/sql.js'
 import { newId } from '../../src/core/ids.js'
 import { enterTenant } from '../../src/core/tenants/scope.js'
 import { getTenant } from '../../src/core/tenants/tenant-store.js'
+import { createWebhook, rotateWebhookSecret } from '../../src/core/webhooks/change-webhooks.js'
+import { findSecrets } from '../../src/core/webhooks/webhook-endpoint-store.js'
 import { type App, createApp } from '../../src/server/app.js'
 import { createReadiness } from '../../src/server/readiness.js'
 import { freshSlug, provision, runCli, test } from '../support/house.js'
@@ -553,7 +555,13 @@ describe('the key ring', () => {
       const retire = (environment: Environment) => runCli(environment, ['keyring', 'retire', ids.a])
       expect(await useAll(under.a, made)).toEqual(all200(20))
       expect(await statusOf(under.a)).toEqual({
-        [ids.a]: { role: 'current', api_keys: 20, tenant_logins: 4, webhook_secrets: 4 },
+        [ids.a]: {
+          role: 'current',
+          api_keys: 20,
+          tenant_logins: 4,
+          webhook_secrets: 4,
+          audit_keys: 1,
+        },
       })
 
       expect((await runCli(under.both, ['init'])).exit).toBe(0)
@@ -575,7 +583,13 @@ describe('the key ring', () => {
       const again = await retire(under.both)
       expect([retired.exit, again.exit, retired.said]).toEqual([0, 0, ''])
       expect(await statusOf(under.b)).toEqual({
-        [ids.b]: { role: 'current', api_keys: 20, tenant_logins: 4, webhook_secrets: 4 },
+        [ids.b]: {
+          role: 'current',
+          api_keys: 20,
+          tenant_logins: 4,
+          webhook_secrets: 4,
+          audit_keys: 1,
+        },
       })
       // under B alone: the keys, the tenants' logins and the runtime login
       expect(await useAll(under.b, made)).toEqual(all200(20))
@@ -640,6 +654,42 @@ describe('the key ring', () => {
       )
       const isMoved = row?.sealed.startsWith(`v1.${ids.b}.`) === true
       expect({ exit, isMoved }).toEqual(isMoved ? { exit: 0, isMoved } : { exit: 65, isMoved })
+    },
+  )
+
+  ring(
+    'a secret that still signs beside its successor is moved too, and all of it is told of',
+    async ({ under, ids, made: [shop] }) => {
+      const slug = shop?.slug ?? ''
+      const hook = { url: 'https://example.com/hook', events: ['license.created'] }
+      const { id, secrets } = await (async () => {
+        await using ctx = await open(under.a)
+        const scope = await enterTenant(ctx, slug)
+        const { endpoint, secret } = (await createWebhook(ctx, scope, hook)).result
+        const successor = await rotateWebhookSecret(ctx, scope.tenant.id, endpoint.id)
+        return { id: endpoint.id, secrets: [successor.result.secret, secret] }
+      })()
+      await runCli(under.both, ['init'])
+      for (const { prefix } of linesOf(
+        (await runCli(under.both, ['apikey', 'list', '--tenant', slug, '--json'])).out,
+      ))
+        await runCli(under.both, ['apikey', 'revoke', String(prefix), '--tenant', slug, '--yes'])
+      const { said } = await runCli(under.both, ['keyring', 'retire', ids.a])
+      await using ctx = await open(under.b)
+      const sealed = await findSecrets(ctx.platform, id, ctx.now())
+      const told = await ctx
+        .platform('audit_logs')
+        .whereIn('action', ['webhook_endpoint.secret_resealed', 'platform.audit_key_resealed'])
+        .orderBy('id')
+        .pluck('action')
+
+      expect(said).toContain('API keys')
+      expect(sealed.map((each) => ctx.keyring.decrypt(each, id))).toEqual(secrets)
+      expect(told).toEqual([
+        'platform.audit_key_resealed',
+        // one that is used, and three places for one
+        ...Array.from({ length: 4 }, () => 'webhook_endpoint.secret_resealed'),
+      ])
     },
   )
 

@@ -1,6 +1,7 @@
 import { monthOf } from '../billing/plan.js'
 import { getPlanById } from '../billing/plan-store.js'
 import type { Context } from '../context.js'
+import { recordAudit } from '../events/audit-store.js'
 import { getTenant } from '../tenants/tenant-store.js'
 import { isLive } from './api-key.js'
 import { findRateLimit, listApiKeys, type RateLimit } from './api-key-store.js'
@@ -44,14 +45,28 @@ export async function inspectRateLimits(
   )
 }
 
-/** Starts the windows of a tenant and of its keys anew. Answers how many there were. */
+/**
+ * Starts the windows of a tenant and of its keys anew, and answers how many there were. The event comes first: the
+ * windows are not in the database, and a reset that nobody is told of would be worse than one that did not happen.
+ *
+ * @throws TENANT.NOT_FOUND
+ */
 export async function resetRateLimits(
   ctx: Context,
   limits: RateLimits,
   slug: string,
 ): Promise<number> {
+  const counted = await countedOf(ctx, slug)
+  const { id } = await getTenant(ctx.platform, slug)
+  await recordAudit(ctx.platform, ctx, id, {
+    at: ctx.now(),
+    action: 'rate_limits.reset',
+    objectType: 'tenant',
+    objectId: id,
+    changes: { after: { of: counted.map(({ scope, of }) => ({ scope, of })) } },
+  })
   const done = await Promise.all(
-    (await countedOf(ctx, slug)).map(({ scope, name, limit }) => limits.reset(scope, name, limit)),
+    counted.map(({ scope, name, limit }) => limits.reset(scope, name, limit)),
   )
   return done.filter(Boolean).length
 }

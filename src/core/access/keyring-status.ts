@@ -74,12 +74,15 @@ const countLogins = async (db: PlatformDb): Promise<Map<string, number>> =>
     ),
   )
 
-/** The key's id is the second part of what is sealed under it. */
+/** The key's id is the second part of what is sealed under it. A secret that signs beside another counts as well. */
 const countSecrets = async (db: PlatformDb): Promise<Map<string, number>> =>
   toMap(
     await rowsOf(
       db,
-      "select substring_index(substring_index(secret_encrypted, '.', 2), '.', -1) as key_id, count(*) as count from webhook_endpoints group by key_id",
+      `select substring_index(substring_index(sealed, '.', 2), '.', -1) as key_id, count(*) as count from (
+        select secret_encrypted as sealed from webhook_endpoints
+        union all select previous_secret_encrypted from webhook_endpoints where previous_secret_encrypted is not null
+      ) secrets group by key_id`,
     ),
   )
 

@@ -2,7 +2,9 @@ import { randomBytes } from 'node:crypto'
 import type { Context } from '../context.js'
 import { keyIdOf } from '../crypto/keyring.js'
 import type { PlatformDb } from '../db/connect.js'
+import { inTransaction } from '../db/transaction.js'
 import { AppError } from '../errors.js'
+import { recordAudit } from '../events/audit-store.js'
 
 /** What the key of the chain is called among the platform's settings; it is sealed under the application key. */
 const AUDIT_KEY = 'audit_key'
@@ -35,5 +37,16 @@ export async function ensureAuditKey(ctx: Context, db: PlatformDb): Promise<void
   }
   if (keyIdOf(row.value) === ctx.keyring.currentId) return
   const value = ctx.keyring.encrypt(ctx.keyring.decrypt(row.value, AUDIT_KEY), AUDIT_KEY)
-  await settings().where({ name: AUDIT_KEY, value: row.value }).update({ value, updated_at: at })
+  await inTransaction(db, async (transaction) => {
+    const changed = await transaction('platform_settings')
+      .where({ name: AUDIT_KEY, value: row.value })
+      .update({ value, updated_at: at })
+    if (changed === 0) return
+    await recordAudit(transaction, ctx, null, {
+      at,
+      action: 'platform.audit_key_resealed',
+      objectType: 'platform',
+      objectId: AUDIT_KEY,
+    })
+  })
 }

@@ -16,7 +16,15 @@ const platform = (object: string, says: string): ActionRow => ({ object, plane: 
 export const actions = {
   'platform.created': platform('platform', 'The platform was made.'),
   'platform.migrated': platform('platform', 'The platform database was brought up to date.'),
+  'platform.audit_key_resealed': platform(
+    'platform',
+    'The key of the chain is kept under the current application key.',
+  ),
   'database_server.added': platform('database_server', 'A database server was registered.'),
+  'database_server.login_resealed': platform(
+    'database_server',
+    'Its login is kept under the current application key.',
+  ),
   'audit.pruned': platform('audit', 'The beginning of the trail was removed.'),
   'rollout.started': platform('rollout', 'Migrations of the fleet began.'),
 
@@ -47,6 +55,7 @@ export const actions = {
   'invitation.created': platform('invitation', 'Somebody was invited.'),
   'invitation.accepted': platform('invitation', 'An invitation was accepted.'),
   'invitation.revoked': platform('invitation', 'An invitation was taken back.'),
+  'rate_limits.reset': platform('tenant', 'The windows of a tenant and of its keys began anew.'),
   'api_key.created': platform('api_key', 'An API key was made.'),
   'api_key.rotated': platform('api_key', 'An API key has a successor.'),
   'api_key.revoked': platform('api_key', 'An API key ended.'),
@@ -90,6 +99,10 @@ export const actions = {
   'webhook_endpoint.secret_rotated': platform(
     'webhook_endpoint',
     'An endpoint has another signing secret.',
+  ),
+  'webhook_endpoint.secret_resealed': platform(
+    'webhook_endpoint',
+    'Its signing secret is kept under the current application key.',
   ),
   'webhook_endpoint.deleted': platform('webhook_endpoint', 'An endpoint was taken away.'),
   'webhook_endpoint.tested': platform('webhook_endpoint', 'A test event was sent to an endpoint.'),

@@ -1,8 +1,9 @@
 import type { Context } from '../context.js'
-import { quoteName, quoteText, quoteUser } from '../db/sql.js'
+import type { PlatformDb } from '../db/connect.js'
+import { quoteText, quoteUser } from '../db/sql.js'
 import { affectedBy, rowsOf } from '../db/statements.js'
 import { inTransaction } from '../db/transaction.js'
-import { insertAudit } from '../events/audit-store.js'
+import { insertAudit, recordAudit } from '../events/audit-store.js'
 import { getServerById } from '../servers/database-server-store.js'
 
 type LoginRow = {
@@ -64,18 +65,36 @@ async function renewLogins(ctx: Context, keyId: string): Promise<number> {
   return tenants.length
 }
 
+/** The signing secrets, and those that still sign beside them while a rotation lasts. */
 async function resealSecrets(ctx: Context, keyId: string): Promise<number> {
-  const rows = await rowsOf<{ id: string; secret_encrypted: string }>(
+  const rows = await rowsOf<{
+    id: string
+    tenant_id: string
+    secret: string
+    previous: string | null
+  }>(
     ctx.platform,
-    'select id, secret_encrypted from webhook_endpoints where secret_encrypted like ? order by id',
-    [`v1.${keyId}.%`],
+    `select id, tenant_id, secret_encrypted as secret, previous_secret_encrypted as previous from webhook_endpoints
+      where secret_encrypted like ? or previous_secret_encrypted like ? order by id`,
+    [`v1.${keyId}.%`, `v1.${keyId}.%`],
   )
-  for (const { id, secret_encrypted: sealed } of rows) {
-    await affectedBy(
-      ctx.platform,
-      'update webhook_endpoints set secret_encrypted = ? where id = ? and secret_encrypted = ?',
-      [ctx.keyring.encrypt(ctx.keyring.decrypt(sealed, id), id), id, sealed],
-    )
+  for (const { id, tenant_id: tenantId, secret, previous } of rows) {
+    const reseal = (sealed: string) => ctx.keyring.encrypt(ctx.keyring.decrypt(sealed, id), id)
+    await inTransaction(ctx.platform, async (transaction) => {
+      const changed = await affectedBy(
+        transaction,
+        `update webhook_endpoints set secret_encrypted = ?, previous_secret_encrypted = ?
+          where id = ? and secret_encrypted = ? and previous_secret_encrypted <=> ?`,
+        [reseal(secret), previous === null ? null : reseal(previous), id, secret, previous],
+      )
+      if (changed === 0) return
+      await recordAudit(transaction, ctx, tenantId, {
+        at: ctx.now(),
+        action: 'webhook_endpoint.secret_resealed',
+        objectType: 'webhook_endpoint',
+        objectId: id,
+      })
+    })
   }
   return rows.length
 }
@@ -83,16 +102,28 @@ async function resealSecrets(ctx: Context, keyId: string): Promise<number> {
 /** Only the provisioner may read these, and it alone uses them. */
 async function resealServerLogins(ctx: Context, keyId: string): Promise<number> {
   const provisioner = await ctx.provisioner()
-  const servers = `${quoteName(ctx.config.platformDatabase)}.database_servers`
-  const rows = await provisioner.rows<{ id: string; sealed: string }>(
-    `select id, provisioner_login_encrypted as sealed from ${servers} where provisioner_login_encrypted like ?`,
-    [`v1.${keyId}.%`],
-  )
-  for (const { id, sealed } of rows) {
-    await provisioner.run(
-      `update ${servers} set provisioner_login_encrypted = ? where id = ? and provisioner_login_encrypted = ?`,
-      [ctx.keyring.encrypt(ctx.keyring.decrypt(sealed, id), id), id, sealed],
+  return provisioner.withDatabase(ctx.config.platformDatabase, async (db: PlatformDb) => {
+    const rows = await rowsOf<{ id: string; sealed: string }>(
+      db,
+      'select id, provisioner_login_encrypted as sealed from database_servers where provisioner_login_encrypted like ?',
+      [`v1.${keyId}.%`],
     )
-  }
-  return rows.length
+    for (const { id, sealed } of rows) {
+      await inTransaction(db, async (transaction) => {
+        const changed = await affectedBy(
+          transaction,
+          'update database_servers set provisioner_login_encrypted = ? where id = ? and provisioner_login_encrypted = ?',
+          [ctx.keyring.encrypt(ctx.keyring.decrypt(sealed, id), id), id, sealed],
+        )
+        if (changed === 0) return
+        await recordAudit(transaction, ctx, null, {
+          at: ctx.now(),
+          action: 'database_server.login_resealed',
+          objectType: 'database_server',
+          objectId: id,
+        })
+      })
+    }
+    return rows.length
+  })
 }

@@ -1,6 +1,6 @@
 import type { PlatformDb } from '../db/connect.js'
 import { affectedBy, type Bindable, type Executor, rowsOf } from '../db/statements.js'
-import { newId } from '../ids.js'
+import { lowestIdAt, newId } from '../ids.js'
 import { fromJsonColumn } from '../parse.js'
 import type { Delivery, DeliveryStatus } from './delivery.js'
 
@@ -260,3 +260,11 @@ export const requeueDeliveries = (
     [at, at, ...values, at],
   )
 }
+
+/** Removes the oldest that were made before a time and are over. Answers how many, so many at the most. */
+export const removeDeliveries = (db: Executor, before: Date, limit: number): Promise<number> =>
+  affectedBy(
+    db,
+    "delete from webhook_deliveries where id < ? and status <> 'pending' order by id limit ?",
+    [lowestIdAt(before), limit],
+  )

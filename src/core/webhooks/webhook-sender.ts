@@ -9,6 +9,7 @@ import {
   type Claimed,
   claimDeliveries,
   type Outcome,
+  removeDeliveries,
   setFailingSince,
   settleDelivery,
 } from './delivery-store.js'
@@ -25,6 +26,10 @@ const AT_ONCE_FAILING = 16
 const CLAIM_MS = 60_000
 /** An endpoint that took nothing for so long is given up when an event has run out of attempts. */
 const FAILING_MS = 3 * 86_400_000
+/** How long what is over is listed and can be sent again, and how often the rest is removed. */
+const KEPT_MS = 30 * 86_400_000
+const REMOVE_EVERY_MS = 3_600_000
+const REMOVED_AT_A_TIME = 1_000
 
 export type SenderOptions = Omit<SendOptions, 'allowed'>
 
@@ -40,14 +45,14 @@ export class WebhookSender {
   readonly #underWay = new Map<string, Promise<void>>()
   readonly #failing = new Set<string>()
   readonly #byEndpoint = new Map<string, number>()
-  readonly #work: Promise<void>
+  readonly #work: Promise<unknown>
   /** Tells whoever pauses that there is room again. */
   #ended = new AbortController()
 
   constructor(ctx: Context, options: SenderOptions = {}) {
     this.#ctx = ctx
     this.#options = options
-    this.#work = this.#run()
+    this.#work = Promise.all([this.#run(), this.#removeOld()])
   }
 
   /** Ends with what is under way settled. */
@@ -72,6 +77,20 @@ export class WebhookSender {
     this.#ended = new AbortController()
     const signal = AbortSignal.any([this.#stopping.signal, this.#ended.signal])
     return sleep(POLL_MS, undefined, { signal }).catch(() => {})
+  }
+
+  async #removeOld(): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      const before = addMilliseconds(this.#ctx.now(), -KEPT_MS)
+      const removed = await removeDeliveries(this.#ctx.platform, before, REMOVED_AT_A_TIME).catch(
+        (error: unknown) => {
+          this.#ctx.log.warn('old deliveries could not be removed', { error })
+          return 0
+        },
+      )
+      if (removed === REMOVED_AT_A_TIME) continue
+      await sleep(REMOVE_EVERY_MS, undefined, { signal: this.#stopping.signal }).catch(() => {})
+    }
   }
 
   async #take(): Promise<number> {

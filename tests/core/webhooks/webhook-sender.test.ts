@@ -8,6 +8,7 @@ import { Webhook } from 'standardwebhooks'
 import { describe, expect } from 'vitest'
 import { settleTrail } from '../../../src/core/audit/trail-keeper.js'
 import type { Context } from '../../../src/core/context.js'
+import { lowestIdAt } from '../../../src/core/ids.js'
 import { revokeLicense } from '../../../src/core/licensing/change-license.js'
 import { issueLicenses } from '../../../src/core/licensing/issue-licenses.js'
 import { ensureProduct } from '../../../src/core/products/create-product.js'
@@ -243,6 +244,36 @@ describe('webhooks', () => {
 
     expect(sender).toBeDefined()
     expect(hung.got.length).toBeLessThan((HANGING * EACH) / 2)
+  })
+
+  test('are kept for thirty days, and longer where they are not over', async ({
+    open: ctx,
+    shop,
+  }) => {
+    const hook = { url: 'https://example.com/hook', events: ['license.created'] }
+    await createWebhook(ctx, shop.scope, hook)
+    for (const quantity of [1_000, 1_000, 300]) await shop.issue(quantity)
+    const mine = () => ctx.platform('webhook_deliveries').where({ tenant_id: shop.scope.tenant.id })
+    const DAY_MS = 86_400_000
+    const at = (days: number) => lowestIdAt(new Date(Date.now() - days * DAY_MS)).slice(0, 13)
+    const ids: string[] = await mine().orderBy('id').pluck('id')
+    const over = { status: 'delivered', next_attempt_at: null }
+    await mine().update(over)
+    await mine()
+      .whereIn('id', ids.slice(0, 2_200))
+      .update({ id: ctx.platform.raw('concat(?, substr(id, 14))', [at(31)]) })
+    await mine()
+      .whereIn('id', ids.slice(2_200, 2_250))
+      .update({ id: ctx.platform.raw('concat(?, substr(id, 14))', [at(29)]) })
+    const waiting: string[] = await mine().orderBy('id').limit(3).pluck('id')
+    await mine()
+      .whereIn('id', waiting)
+      .update({ status: 'pending', next_attempt_at: new Date(Date.now() + DAY_MS) })
+    await using sender = new WebhookSender(ctx)
+    await expect.poll(async () => (await mine().pluck('id')).length, { timeout: 12_000 }).toBe(103)
+
+    expect(sender).toBeDefined()
+    expect(await mine().where({ status: 'pending' }).orderBy('id').pluck('id')).toEqual(waiting)
   })
 
   test('are signed under both secrets while a rotation lasts', async ({ open: ctx, shop }) => {

@@ -19,13 +19,15 @@ export const keyringStatusCommand = (runtime: Runtime) =>
           { title: 'api keys', value: ({ apiKeys }) => String(apiKeys) },
           { title: 'tenant logins', value: ({ tenantLogins }) => String(tenantLogins) },
           { title: 'webhook secrets', value: ({ webhookSecrets }) => String(webhookSecrets) },
+          { title: 'chain keys', value: ({ auditKeys }) => String(auditKeys) },
         ],
-        ({ keyId, role, apiKeys, tenantLogins, webhookSecrets }) => ({
+        ({ keyId, role, apiKeys, tenantLogins, webhookSecrets, auditKeys }) => ({
           key_id: keyId,
           role,
           api_keys: apiKeys,
           tenant_logins: tenantLogins,
           webhook_secrets: webhookSecrets,
+          audit_keys: auditKeys,
         }),
       )
     }),
