@@ -51,12 +51,12 @@ export async function acceptInvitation(
   return inTransaction(ctx.platform, async (transaction) => {
     const { id, tenantId, role } = await getOpen(ctx, transaction, hash)
     if (proven) await holdProven(transaction, proven)
-    const user =
-      proven?.user ??
-      (await addUser(ctx, transaction, { email, name, passwordHash, isVerified: false }))
+    const themselves = (user: User) =>
+      ({ ...ctx.actor, type: 'user', id: user.id, name: user.email }) as const
+    const fresh = { email, name, passwordHash, isVerified: false }
+    const user = proven?.user ?? (await addUser(ctx, transaction, fresh, themselves))
     const at = ctx.now()
-    const actor = { ...ctx.actor, type: 'user', id: user.id, name: user.email } as const
-    const acting = { ...ctx, actor }
+    const acting = { ...ctx, actor: themselves(user) }
     await insertMember(transaction, { tenantId, userId: user.id, role }, at)
     await closeInvitation(transaction, id, 'accepted_at', at)
     await recordAudit(transaction, acting, tenantId, {

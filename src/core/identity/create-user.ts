@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Actor } from '../actor.js'
 import type { Context } from '../context.js'
 import type { PlatformDb } from '../db/connect.js'
 import { inTransaction } from '../db/transaction.js'
@@ -23,7 +24,12 @@ export async function createUser(ctx: Context, input: unknown): Promise<User> {
   )
 }
 
-/** Writes a user with the audit row, in the caller's transaction. @throws USER.EXISTS */
+/**
+ * Writes a user with the audit row, in the caller's transaction.
+ *
+ * @param actorOf who made them, where that is not who is at work: themselves
+ * @throws USER.EXISTS
+ */
 export async function addUser(
   ctx: Context,
   transaction: PlatformDb,
@@ -33,10 +39,11 @@ export async function addUser(
     readonly passwordHash: string
     readonly isVerified: boolean
   },
+  actorOf: (user: User) => Actor = () => ctx.actor,
 ): Promise<User> {
   const at = ctx.now()
   const user = await insertUser(transaction, of, at)
-  await recordAudit(transaction, ctx, null, {
+  await recordAudit(transaction, { ...ctx, actor: actorOf(user) }, null, {
     at,
     action: 'user.created',
     objectType: 'user',
