@@ -679,7 +679,11 @@ describe('the key ring', () => {
       const sealed = await findSecrets(ctx.platform, id, ctx.now())
       const told = await ctx
         .platform('audit_logs')
-        .whereIn('action', ['webhook_endpoint.secret_resealed', 'platform.audit_key_resealed'])
+        .whereIn('action', [
+          'platform.audit_key_resealed',
+          'tenant.login_renewed',
+          'webhook_endpoint.secret_resealed',
+        ])
         .orderBy('id')
         .pluck('action')
 
@@ -687,6 +691,7 @@ describe('the key ring', () => {
       expect(sealed.map((each) => ctx.keyring.decrypt(each, id))).toEqual(secrets)
       expect(told).toEqual([
         'platform.audit_key_resealed',
+        ...Array.from({ length: 4 }, () => 'tenant.login_renewed'),
         // one that is used, and three places for one
         ...Array.from({ length: 4 }, () => 'webhook_endpoint.secret_resealed'),
       ])

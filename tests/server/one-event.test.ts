@@ -17,7 +17,7 @@ import {
   TENANT_ROUTES,
   widenPlan,
 } from '../support/routes.js'
-import { faultsOf, observe } from '../support/told.js'
+import { faultsOf, observe, TOLD_BY_TENANT_ROUTES } from '../support/told.js'
 
 const PATIENCE = { timeout: 120_000 }
 const PASSWORD = 'correct horse battery staple'
@@ -28,46 +28,15 @@ type Grounds = Site & { readonly owner: Person }
 /** What the trail is told of a request that succeeded. */
 type Wanted = readonly Action[] | ((answer: Record<string, unknown>) => readonly Action[])
 
-/** Every route below `/tenant` that may change something. All others tell nothing, and change nothing. */
+/** Each entitlement that is another is a change of its own. */
 const TENANT: Readonly<Record<string, Wanted>> = {
-  'POST /products': ['product.created'],
-  'PATCH /products/:productId': ['product.updated'],
-  'DELETE /products/:productId': ['product.deleted'],
-  'POST /licenses': ['license.created'],
-  'POST /licenses/batch': ['license.created', 'license.created'],
-  'PATCH /licenses/:licenseId': ['license.updated'],
-  'POST /licenses/:licenseId/suspend': ['license.suspended'],
-  'POST /licenses/:licenseId/reinstate': ['license.reinstated'],
-  'POST /licenses/:licenseId/revoke': ['license.revoked'],
-  'POST /licenses/:licenseId/renew': ['license.renewed'],
-  'POST /licenses/:licenseId/move': ['license.moved'],
-  'POST /activations/:activationId/revoke': ['activation.revoked'],
-  'POST /api-keys': ['api_key.created'],
-  // two keys are not what they were
-  'POST /api-keys/:apiKeyId/rotate': ['api_key.created', 'api_key.rotated'],
-  'POST /api-keys/:apiKeyId/revoke': ['api_key.revoked'],
-  'POST /webhooks': ['webhook_endpoint.created'],
-  'PATCH /webhooks/:webhookId': ['webhook_endpoint.updated'],
-  'DELETE /webhooks/:webhookId': ['webhook_endpoint.deleted'],
-  'POST /webhooks/:webhookId/enable': ['webhook_endpoint.enabled'],
-  'POST /webhooks/:webhookId/disable': ['webhook_endpoint.disabled'],
-  'POST /webhooks/:webhookId/rotate-secret': ['webhook_endpoint.secret_rotated'],
-  'POST /webhooks/:webhookId/test': ['webhook_endpoint.tested'],
-  'POST /webhooks/:webhookId/redeliver': ['webhook_endpoint.redelivered'],
-  'PATCH /settings': ['settings.updated'],
-  'PATCH /branding': ['branding.updated'],
-  // each entitlement that is another is a change of its own
+  ...TOLD_BY_TENANT_ROUTES,
   'PATCH /subscription': ({ entitlements }) => [
     'subscription.updated',
     ...(entitlements as readonly { readonly granted_after: boolean }[]).map(({ granted_after }) =>
       granted_after ? ('entitlement.granted' as const) : ('entitlement.revoked' as const),
     ),
   ],
-  'PATCH /members/:userId': ['member.role_changed'],
-  'DELETE /members/:userId': ['member.removed'],
-  'POST /invitations': ['invitation.created'],
-  'DELETE /invitations/:invitationId': ['invitation.revoked'],
-  'GET /export': ['tenant.exported'],
 }
 
 type Request = {

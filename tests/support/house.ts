@@ -1,4 +1,5 @@
 import { PassThrough } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { test as base, inject } from 'vitest'
 import { main } from '../../src/cli/main.js'
 import type { Context } from '../../src/core/context.js'
@@ -52,7 +53,8 @@ export async function runCli(
   const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
   stdin.end(input)
   let exit = 0
-  const read = (stream: PassThrough) => (stream.read() as Buffer | null)?.toString() ?? ''
+  // read while it writes: a command waits for whoever reads
+  const [out, said] = [text(stdout), text(stderr)]
   await main(argv, {
     stdin,
     stdout,
@@ -64,7 +66,9 @@ export async function runCli(
     },
     onStop: () => () => {},
   })
-  return { out: read(stdout), said: read(stderr), exit }
+  stdout.end()
+  stderr.end()
+  return { out: await out, said: await said, exit }
 }
 
 /**

@@ -75,3 +75,39 @@ export function faultsOf(
     ...(told.length === 0 && changed.length > 0 ? [`changed untold: ${changed}`] : []),
   ]
 }
+
+/** Every route below `/tenant` that may change something. All others tell nothing, and change nothing. */
+export const TOLD_BY_TENANT_ROUTES: Readonly<Record<string, readonly Action[]>> = {
+  'POST /products': ['product.created'],
+  'PATCH /products/:productId': ['product.updated'],
+  'DELETE /products/:productId': ['product.deleted'],
+  'POST /licenses': ['license.created'],
+  'POST /licenses/batch': ['license.created', 'license.created'],
+  'PATCH /licenses/:licenseId': ['license.updated'],
+  'POST /licenses/:licenseId/suspend': ['license.suspended'],
+  'POST /licenses/:licenseId/reinstate': ['license.reinstated'],
+  'POST /licenses/:licenseId/revoke': ['license.revoked'],
+  'POST /licenses/:licenseId/renew': ['license.renewed'],
+  'POST /licenses/:licenseId/move': ['license.moved'],
+  'POST /activations/:activationId/revoke': ['activation.revoked'],
+  'POST /api-keys': ['api_key.created'],
+  // two keys are not what they were
+  'POST /api-keys/:apiKeyId/rotate': ['api_key.created', 'api_key.rotated'],
+  'POST /api-keys/:apiKeyId/revoke': ['api_key.revoked'],
+  'POST /webhooks': ['webhook_endpoint.created'],
+  'PATCH /webhooks/:webhookId': ['webhook_endpoint.updated'],
+  'DELETE /webhooks/:webhookId': ['webhook_endpoint.deleted'],
+  'POST /webhooks/:webhookId/enable': ['webhook_endpoint.enabled'],
+  'POST /webhooks/:webhookId/disable': ['webhook_endpoint.disabled'],
+  'POST /webhooks/:webhookId/rotate-secret': ['webhook_endpoint.secret_rotated'],
+  'POST /webhooks/:webhookId/test': ['webhook_endpoint.tested'],
+  'POST /webhooks/:webhookId/redeliver': ['webhook_endpoint.redelivered'],
+  'PATCH /settings': ['settings.updated'],
+  'PATCH /branding': ['branding.updated'],
+  'PATCH /subscription': ['subscription.updated', 'entitlement.granted', 'entitlement.revoked'],
+  'PATCH /members/:userId': ['member.role_changed'],
+  'DELETE /members/:userId': ['member.removed'],
+  'POST /invitations': ['invitation.created'],
+  'DELETE /invitations/:invitationId': ['invitation.revoked'],
+  'GET /export': ['tenant.exported'],
+}
