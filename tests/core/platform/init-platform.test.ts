@@ -81,6 +81,11 @@ describe('init', () => {
         expect.stringContaining('PLATFORM.OUTDATED'),
       ])
       expect(JSON.parse(mended.out).migrations).toHaveLength(3)
+      await using ctx = await open(environment)
+      expect(await ctx.platform('audit_logs').orderBy('id').pluck('action')).toEqual([
+        'platform.created',
+        'platform.migrated',
+      ])
     }),
   )
 
