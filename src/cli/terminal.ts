@@ -104,7 +104,8 @@ export class Terminal {
   }
 
   style(style: Style, text: string): string {
-    return this.#colors ? styleText(style, text) : text
+    // whether there are colours is decided above, for these streams
+    return this.#colors ? styleText(style, text, { validateStream: false }) : text
   }
 
   /** @throws USAGE.CONFIRMATION_NEEDED where nobody can answer */

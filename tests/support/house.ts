@@ -44,13 +44,27 @@ export async function provisionFleet(ctx: Context, count: number): Promise<strin
   return slugs
 }
 
-/** Runs a command line in this process, on captured streams that are no terminal. */
+export type Seat = {
+  /** The width of the terminal that it writes to; without one it writes to pipes. */
+  readonly columns?: number
+  /** Ctrl-C comes when this is over. */
+  readonly stop?: Promise<unknown>
+  /** Sees what it prints while it prints. */
+  readonly watch?: (out: string) => void
+}
+
+/** Runs a command line in this process, on captured streams. */
 export async function runCli(
   environment: Environment,
   argv: readonly string[],
   input = '',
+  { columns, stop, watch = () => {} }: Seat = {},
 ): Promise<Run> {
-  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
+  const terminal = columns === undefined ? {} : { isTTY: true, columns }
+  const stdin = new PassThrough()
+  const stdout = Object.assign(new PassThrough(), terminal)
+  const stderr = Object.assign(new PassThrough(), terminal)
+  stdout.on('data', (chunk: Buffer) => watch(chunk.toString()))
   stdin.end(input)
   let exit = 0
   // read while it writes: a command waits for whoever reads
@@ -64,7 +78,10 @@ export async function runCli(
     setExit: (status) => {
       exit = status
     },
-    onStop: () => () => {},
+    onStop: (callback) => {
+      void stop?.then(() => callback('SIGINT'))
+      return () => {}
+    },
   })
   stdout.end()
   stderr.end()

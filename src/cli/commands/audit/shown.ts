@@ -2,7 +2,7 @@ import type { AuditRecord } from '../../../core/audit/audit-record.js'
 import { AppError } from '../../../core/errors.js'
 import { instantSchema, parse } from '../../../core/parse.js'
 import { readDuration } from '../../durations.js'
-import type { Column } from '../../terminal.js'
+import { type Column, printable } from '../../terminal.js'
 
 /** A row of the trail as `--json` prints it. */
 export const auditJson = (record: AuditRecord) => ({
@@ -22,35 +22,64 @@ export const auditJson = (record: AuditRecord) => ({
   schema_version: record.schemaVersion,
 })
 
-type Named = Column<AuditRecord> & { readonly width: number }
+type Named = Column<AuditRecord> & {
+  readonly width: number
+  /** Where not all fit. */
+  readonly narrow: number
+  /** Whose end tells more than its beginning. */
+  readonly keepsEnd?: true
+}
 
 /** What `--columns` may name. */
 const COLUMNS: Readonly<Record<string, (slugs: ReadonlyMap<string, string>) => Named>> = {
-  seq: () => ({ title: 'seq', width: 7, value: ({ sequence }) => String(sequence ?? '-') }),
+  seq: () => ({
+    title: 'seq',
+    width: 7,
+    narrow: 6,
+    value: ({ sequence }) => String(sequence ?? '-'),
+  }),
   time: () => ({
     title: 'time',
     width: 19,
+    // the day stands on a line of its own
+    narrow: 8,
+    keepsEnd: true,
     value: ({ occurredAt }) => occurredAt.slice(0, 19).replace('T', ' '),
   }),
   tenant: (slugs) => ({
     title: 'tenant',
     width: 12,
+    narrow: 10,
     value: ({ tenantId }) => (tenantId === null ? '-' : (slugs.get(tenantId) ?? tenantId)),
   }),
-  actor: () => ({ title: 'actor', width: 18, value: ({ actorName }) => actorName }),
-  action: () => ({ title: 'action', width: 22, value: ({ action }) => action }),
+  actor: () => ({ title: 'actor', width: 18, narrow: 10, value: ({ actorName }) => actorName }),
+  action: () => ({ title: 'action', width: 31, narrow: 23, value: ({ action }) => action }),
   object: () => ({
     title: 'object',
     width: 36,
-    value: ({ objectType, objectId }) => `${objectType} ${objectId}`,
+    narrow: 12,
+    keepsEnd: true,
+    value: ({ objectId }) => objectId,
   }),
   changes: () => ({
     title: 'changes',
     width: 60,
+    narrow: 30,
     value: ({ changes }) => (changes === null ? '-' : JSON.stringify(changes)),
   }),
-  address: () => ({ title: 'address', width: 16, value: ({ address }) => address ?? '-' }),
-  request: () => ({ title: 'request', width: 36, value: ({ requestId }) => requestId ?? '-' }),
+  address: () => ({
+    title: 'address',
+    width: 16,
+    narrow: 15,
+    value: ({ address }) => address ?? '-',
+  }),
+  request: () => ({
+    title: 'request',
+    width: 36,
+    narrow: 12,
+    keepsEnd: true,
+    value: ({ requestId }) => requestId ?? '-',
+  }),
 }
 
 export const COLUMN_NAMES: readonly string[] = Object.keys(COLUMNS)
@@ -74,3 +103,44 @@ export const readSince = (text: string, now: Date): Date =>
   /^\d+[smhd]$/.test(text)
     ? new Date(now.getTime() - readDuration(text, '--since') * 1000)
     : parse(instantSchema, text)
+
+const GAP = '  '
+
+/** Lines of columns that fit a terminal: where they are too wide together, each is narrower. */
+export class Lines {
+  readonly #columns: readonly { readonly column: Named; readonly width: number }[]
+  readonly #width: number
+  /** Whether the time of the day alone has room. */
+  readonly hasDays: boolean
+
+  constructor(columns: readonly Named[], width: number) {
+    const whole = columns.reduce((sum, { width: own }) => sum + own + GAP.length, -GAP.length)
+    const isNarrow = whole > width
+    this.#width = width
+    this.#columns = columns.map((column) => ({
+      column,
+      width: isNarrow ? column.narrow : column.width,
+    }))
+    this.hasDays = isNarrow && columns.some(({ title }) => title === 'time')
+  }
+
+  head(): string {
+    return this.#line(({ title }) => title.toUpperCase(), false)
+  }
+
+  row(record: AuditRecord): string {
+    return this.#line(({ value }) => printable(value(record)), true)
+  }
+
+  #line(textOf: (column: Named) => string, isValue: boolean): string {
+    const cells = this.#columns.map(({ column, width }) => {
+      const text = textOf(column)
+      if (text.length <= width) return text.padEnd(width)
+      if (column.title === 'time') return text.slice(-width)
+      return column.keepsEnd && isValue
+        ? `…${text.slice(1 - width)}`
+        : `${text.slice(0, width - 1)}…`
+    })
+    return cells.join(GAP).slice(0, this.#width).trimEnd()
+  }
+}

@@ -4,8 +4,14 @@ import { findTenantById, getTenant } from '../../../core/tenants/tenant-store.js
 import { createCommand } from '../../command.js'
 import { readCount } from '../../durations.js'
 import { type OpenSession, type Runtime, withContext } from '../../runtime.js'
-import { printable } from '../../terminal.js'
-import { auditJson, COLUMN_NAMES, columnsNamed, DEFAULT_COLUMNS, readSince } from './shown.js'
+import {
+  auditJson,
+  COLUMN_NAMES,
+  columnsNamed,
+  DEFAULT_COLUMNS,
+  Lines,
+  readSince,
+} from './shown.js'
 
 type Options = {
   readonly follow?: true
@@ -81,22 +87,21 @@ function printer({ ctx, runtime, terminal }: OpenSession, columns: string) {
   const slugs = new Map<string, string>()
   const shown = columnsNamed(columns, slugs)
   const isRaw = terminal.json || runtime.stdout.isTTY !== true
+  const lines = new Lines(shown, runtime.stdout.columns ?? 80)
   let isHeaded = false
+  let day = ''
   return async (record: AuditRecord): Promise<void> => {
     if (isRaw) return terminal.result(JSON.stringify(auditJson(record)))
     if (record.tenantId !== null && !slugs.has(record.tenantId)) {
       const tenant = await findTenantById(ctx.platform, record.tenantId)
       slugs.set(record.tenantId, tenant?.slug ?? record.tenantId)
     }
-    const width = runtime.stdout.columns ?? 80
-    if (!isHeaded) {
-      isHeaded = true
-      const titles = shown.map(({ title, width: own }) => title.toUpperCase().padEnd(own))
-      await terminal.result(terminal.style('dim', titles.join('  ').slice(0, width).trimEnd()))
-    }
-    const cells = shown.map(({ value, width: own }) => printable(value(record)).padEnd(own))
-    const line = cells.join('  ').trimEnd().slice(0, width)
-    await terminal.result(terminal.style(colorOf(record), line))
+    if (!isHeaded) await terminal.result(terminal.style('dim', lines.head()))
+    isHeaded = true
+    const today = record.occurredAt.slice(0, 10)
+    if (lines.hasDays && today !== day) await terminal.result(terminal.style('dim', today))
+    day = today
+    await terminal.result(terminal.style(colorOf(record), lines.row(record)))
   }
 }
 
