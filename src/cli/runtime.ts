@@ -9,7 +9,7 @@ import {
 import type { Context } from '../core/context.js'
 import { type AppError, asAppError } from '../core/errors.js'
 import { createLog, describeError, type Log, scrub } from '../core/log.js'
-import { type Streams, Terminal } from './terminal.js'
+import { ReaderLeft, type Streams, Terminal } from './terminal.js'
 
 /** What a program run has from outside. Tests pass their own. */
 export type Runtime = Streams & {
@@ -138,6 +138,11 @@ function tell(runtime: Runtime, terminal: Terminal, thrown: unknown): void {
   if (isLeft(thrown)) {
     terminal.note('Nothing was done.')
     runtime.setExit(130)
+    return
+  }
+  // what a shell says of a program that a closed pipe ended
+  if (thrown instanceof ReaderLeft) {
+    runtime.setExit(141)
     return
   }
   const failure = asAppError(thrown)

@@ -149,9 +149,17 @@ export class Terminal {
   }
 }
 
+/** Whoever read the results has left before their end, as `head` does. */
+export class ReaderLeft extends Error {
+  override readonly name = 'ReaderLeft'
+}
+
 const write = (stream: Writable, text: string): Promise<void> =>
   new Promise((done, fail) => {
-    stream.write(text, (error) => (error ? fail(error) : done()))
+    stream.write(text, (error) => {
+      if (!error) done()
+      else fail((error as NodeJS.ErrnoException).code === 'EPIPE' ? new ReaderLeft() : error)
+    })
   })
 
 const NO_BORDERS = {

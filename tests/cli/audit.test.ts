@@ -9,6 +9,9 @@ import { enterTenant } from '../../src/core/tenants/scope.js'
 import { freshSlug, test as house, provision, runCli, type Seat } from '../support/house.js'
 import { issueFor } from '../support/license.js'
 import { freshWord } from '../support/platform.js'
+import { startBin } from '../support/process.js'
+
+const PATIENCE = { timeout: 30_000 }
 
 type Row = {
   readonly sequence: number
@@ -328,6 +331,23 @@ describe('audit export', () => {
     expect(tenants).toEqual(new Set([trail.acme.id]))
     expect((await audit(['export', '--format', 'xml'])).exit).toBe(64)
   })
+
+  test(
+    'ends quietly where its reader has left, as head does',
+    PATIENCE,
+    async ({ environment, trail: _ }) => {
+      for (const argv of [
+        ['audit', 'export'],
+        ['audit', 'tail', '-f'],
+        ['plan', 'list'],
+      ]) {
+        const { child, output, ended } = startBin(environment, argv)
+        child.stdout?.destroy()
+
+        expect([await ended, output.said], argv.join(' ')).toEqual([141, ''])
+      }
+    },
+  )
 
   test('has no secret of anybody in it', async ({ environment, cli, ctx, audit, trail }) => {
     const at = ['--tenant', trail.acme.slug]
