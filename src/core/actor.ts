@@ -12,10 +12,10 @@ export type Actor = {
   readonly userAgent?: string | undefined
 }
 
-/** The person at the terminal: VALIDONX_OPERATOR, else the system's user and host. */
-export function operatorActor(named: string | undefined): Actor {
+/** The person at the terminal: VALIDONX_OPERATOR, else the system's user and host; and for whom they act. */
+export function operatorActor(named: string | undefined, onBehalfOf?: string): Actor {
   const name = named ?? `${systemUser()}@${hostname()}`
-  return { type: 'operator', id: name.slice(0, 120), name: name.slice(0, 120) }
+  return { type: 'operator', id: name.slice(0, 120), name: name.slice(0, 120), onBehalfOf }
 }
 
 export const systemActor = (name: string): Actor => ({ type: 'system', id: name, name })

@@ -247,6 +247,15 @@ export const settings = {
       .max(120, 'must be at most 120 characters')
       .optional(),
   },
+  onBehalfOf: {
+    variable: 'VALIDONX_ON_BEHALF_OF',
+    about: 'For whom the operator acts, for the audit trail: a person, or a ticket',
+    schema: z
+      .string()
+      .min(1, 'must not be empty')
+      .max(120, 'must be at most 120 characters')
+      .optional(),
+  },
   logLevel: {
     variable: 'VALIDONX_LOG_LEVEL',
     about: `How much "serve" logs: ${LOG_LEVELS.join(', ')}`,

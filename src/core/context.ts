@@ -132,7 +132,7 @@ export function createContext({
     platform,
     tenantDatabases,
     touched: new Map(),
-    actor: actor ?? operatorActor(config.operator),
+    actor: actor ?? operatorActor(config.operator, config.onBehalfOf),
     lease: { holder: holder ?? thisProcess(), seconds: config.leaseTime },
     now,
     log,

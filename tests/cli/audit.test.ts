@@ -8,6 +8,7 @@ import { suspendLicense } from '../../src/core/licensing/change-license.js'
 import { enterTenant } from '../../src/core/tenants/scope.js'
 import { freshSlug, test as house, provision, runCli, type Seat } from '../support/house.js'
 import { issueFor } from '../support/license.js'
+import { asking, makeMember } from '../support/member.js'
 import { freshWord } from '../support/platform.js'
 import { startBin } from '../support/process.js'
 
@@ -155,6 +156,37 @@ describe('audit tail', () => {
     await settleTrail(ctx, [])
     expect(await shown('--since', '1h')).toEqual(all)
     expect((await shown('--since', '3h')).at(-1)?.object.id).toBe('long ago')
+  })
+
+  test('names the operator, and for whom they act, as the Tenant API does', async ({
+    environment,
+    ctx,
+    app,
+    audit,
+    trail,
+  }) => {
+    const acting = {
+      ...environment,
+      VALIDONX_OPERATOR: 'ada',
+      VALIDONX_ON_BEHALF_OF: 'ticket 4711',
+    }
+    const { token } = await makeMember(ctx, trail.acme.slug, 'owner')
+    await runCli(acting, ['apikey', 'create', '--name', 'n', '--tenant', trail.acme.slug])
+    const [row] = rowsIn((await audit(['tail', '--actor', 'ada'])).out).slice(-1)
+    const shown = await audit(['tail', '--actor', 'ada', '--columns', 'actor,action'], '', {
+      columns: 80,
+    })
+    const { data } = await asking(app, token)('GET', '/audit?limit=1')
+
+    expect(row).toMatchObject({
+      actor: { type: 'operator', id: 'ada', name: 'ada' },
+      on_behalf_of: 'ticket 4711',
+      action: 'api_key.created',
+    })
+    expect(stripVTControlCharacters(shown.out)).toContain('ada for ticket 47…')
+    expect(data.items).toEqual([
+      expect.objectContaining({ action: 'api_key.created', on_behalf_of: 'ticket 4711' }),
+    ])
   })
 
   test('followed shows what comes, and on Ctrl-C says where to go on: no row is missed or doubled', {

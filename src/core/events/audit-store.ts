@@ -47,6 +47,8 @@ export type AuditRow = {
   readonly actorType: string
   readonly actorId: string
   readonly actorName: string
+  /** For whom, where that is somebody else. */
+  readonly onBehalfOf: string | undefined
   readonly action: string
   readonly objectType: string
   readonly objectId: string
@@ -63,6 +65,7 @@ type Row = {
   actor_type: string
   actor_id: string
   actor_name: string
+  on_behalf_of: string | null
   action: string
   object_type: string
   object_id: string
@@ -99,7 +102,7 @@ export async function listAudit(db: PlatformDb, filter: AuditFilter): Promise<Au
   if (filter.beforeId !== undefined) conditions.push(['id < ?', filter.beforeId])
   const rows = await rowsOf<Row>(
     db,
-    `select id, event_id, sequence, occurred_at, actor_type, actor_id, actor_name, action, object_type, object_id, outcome, request_id, changes
+    `select id, event_id, sequence, occurred_at, actor_type, actor_id, actor_name, on_behalf_of, action, object_type, object_id, outcome, request_id, changes
       from audit_logs where ${conditions.map(([condition]) => condition).join(' and ')} order by id desc limit ?`,
     [...conditions.map(([, value]) => value), filter.limit],
   )
@@ -111,6 +114,7 @@ export async function listAudit(db: PlatformDb, filter: AuditFilter): Promise<Au
     actorType: row.actor_type,
     actorId: row.actor_id,
     actorName: row.actor_name,
+    onBehalfOf: row.on_behalf_of ?? undefined,
     action: row.action,
     objectType: row.object_type,
     objectId: row.object_id,

@@ -52,7 +52,13 @@ const COLUMNS: Readonly<Record<string, (slugs: ReadonlyMap<string, string>) => N
     narrow: 10,
     value: ({ tenantId }) => (tenantId === null ? '-' : (slugs.get(tenantId) ?? tenantId)),
   }),
-  actor: () => ({ title: 'actor', width: 18, narrow: 10, value: ({ actorName }) => actorName }),
+  actor: () => ({
+    title: 'actor',
+    width: 18,
+    narrow: 10,
+    value: ({ actorName, onBehalfOf }) =>
+      onBehalfOf === null ? actorName : `${actorName} for ${onBehalfOf}`,
+  }),
   action: () => ({ title: 'action', width: 31, narrow: 23, value: ({ action }) => action }),
   object: () => ({
     title: 'object',
