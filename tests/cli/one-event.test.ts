@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Command } from 'commander'
 import { describe, expect, inject } from 'vitest'
 import { createProgram } from '../../src/cli/program.js'
@@ -15,6 +17,7 @@ import { makeMember } from '../support/member.js'
 import { freshWord } from '../support/platform.js'
 import { RedisServer } from '../support/redis-server.js'
 import { makeApiKey, makeInvoice, makeLicense, openSite, type Site } from '../support/routes.js'
+import { ROOT } from '../support/source-files.js'
 import { faultsOf, observe, TOLD_BY_TENANT_ROUTES, type Told } from '../support/told.js'
 
 const PATIENCE = { timeout: 60_000 }
@@ -370,7 +373,10 @@ describe('every command', () => {
 })
 
 describe('the catalogue of actions', () => {
-  test('has none that nothing tells', () => {
+  test('has none that nothing tells', async () => {
+    for (const [action, file] of Object.entries(ELSEWHERE))
+      expect(await readFile(join(ROOT, 'tests', file), 'utf8'), file).toContain(`'${action}'`)
+
     const told = new Set([
       ...Object.values(TOLD_BY_TENANT_ROUTES).flat(),
       ...Object.values(COMMANDS).flatMap(({ tells }) => tells),

@@ -2,6 +2,7 @@ import { monthOf } from '../billing/plan.js'
 import { getPlanById } from '../billing/plan-store.js'
 import type { Context } from '../context.js'
 import { recordAudit } from '../events/audit-store.js'
+import type { Tenant } from '../tenants/tenant.js'
 import { getTenant } from '../tenants/tenant-store.js'
 import { isLive } from './api-key.js'
 import { findRateLimit, listApiKeys, type RateLimit } from './api-key-store.js'
@@ -31,17 +32,19 @@ export async function inspectRateLimits(
   slug: string,
 ): Promise<LimitReport[]> {
   return Promise.all(
-    (await countedOf(ctx, slug)).map(async ({ scope, of, name, limit }) => {
-      const state = await limits.peek(scope, name, limit)
-      return {
-        scope,
-        of,
-        limit: limit.requests,
-        periodSeconds: limit.periodSeconds,
-        used: state ? limit.requests - state.remaining : 0,
-        resetAt: state && new Date(state.resetAt * 1000),
-      }
-    }),
+    (await countedOf(ctx, await getTenant(ctx.platform, slug))).map(
+      async ({ scope, of, name, limit }) => {
+        const state = await limits.peek(scope, name, limit)
+        return {
+          scope,
+          of,
+          limit: limit.requests,
+          periodSeconds: limit.periodSeconds,
+          used: state ? limit.requests - state.remaining : 0,
+          resetAt: state && new Date(state.resetAt * 1000),
+        }
+      },
+    ),
   )
 }
 
@@ -56,13 +59,13 @@ export async function resetRateLimits(
   limits: RateLimits,
   slug: string,
 ): Promise<number> {
-  const counted = await countedOf(ctx, slug)
-  const { id } = await getTenant(ctx.platform, slug)
-  await recordAudit(ctx.platform, ctx, id, {
+  const tenant = await getTenant(ctx.platform, slug)
+  const counted = await countedOf(ctx, tenant)
+  await recordAudit(ctx.platform, ctx, tenant.id, {
     at: ctx.now(),
     action: 'rate_limits.reset',
     objectType: 'tenant',
-    objectId: id,
+    objectId: tenant.id,
     changes: { after: { of: counted.map(({ scope, of }) => ({ scope, of })) } },
   })
   const done = await Promise.all(
@@ -71,8 +74,7 @@ export async function resetRateLimits(
   return done.filter(Boolean).length
 }
 
-async function countedOf(ctx: Context, slug: string): Promise<Counted[]> {
-  const tenant = await getTenant(ctx.platform, slug)
+async function countedOf(ctx: Context, tenant: Tenant): Promise<Counted[]> {
   const plan = await getPlanById(ctx.platform, tenant.planId)
   const now = ctx.now()
   const keys = (await listApiKeys(ctx.platform, tenant.id)).filter((key) => isLive(key, now))
@@ -93,7 +95,7 @@ async function countedOf(ctx: Context, slug: string): Promise<Counted[]> {
   const { start, end } = monthOf(now)
   const ofTenant = {
     scope: 'tenant' as const,
-    of: slug,
+    of: tenant.slug,
     name: `${tenant.id}/${start.toISOString().slice(0, 7)}`,
     limit: { requests: monthly, periodSeconds: (end.getTime() - start.getTime()) / 1000 },
   }

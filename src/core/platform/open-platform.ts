@@ -3,7 +3,7 @@ import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { platformMigrations } from '../../../migrations/platform/index.js'
-import type { Actor } from '../actor.js'
+import { type Actor, systemActor } from '../actor.js'
 import type { Clock } from '../clock.js'
 import type { Config } from '../config.js'
 import { type Access, type Context, createContext } from '../context.js'
@@ -55,6 +55,8 @@ export type OpenedPlatform = {
 export async function openPlatform(config: Config, options: OpenOptions): Promise<OpenedPlatform> {
   const found = await findPlatform(config, options)
   const ctx = createContext({
+    // what a server does of itself is nobody's at a terminal, whoever started it
+    ...(options.role === 'runtime' ? { actor: systemActor('serve') } : {}),
     ...options,
     config,
     appKey: found.appKey,

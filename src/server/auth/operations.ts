@@ -168,11 +168,8 @@ export const authOperations = (ctx: Context, limits: RateLimits): readonly AuthO
   },
 ]
 
-const asked = (ctx: Context, { c }: OperationCall): Context => {
-  // for whom the operator acts who started this server is nothing to a caller
-  const actor = { ...ctx.actor, ...originOf(c, ctx.config.trustedHops), onBehalfOf: undefined }
-  return actingAs(ctx, actor, c.get('requestId'))
-}
+const asked = (ctx: Context, { c }: OperationCall): Context =>
+  actingAs(ctx, { ...ctx.actor, ...originOf(c, ctx.config.trustedHops) }, c.get('requestId'))
 
 /** Counts attempts by the address of the caller, and says when to come back. */
 function attempted<T>(

@@ -26,6 +26,8 @@ type Named = Column<AuditRecord> & {
   readonly width: number
   /** Where not all fit. */
   readonly narrow: number
+  /** What it then says, where that is something else. */
+  readonly narrowValue?: (record: AuditRecord) => string
   /** Whose end tells more than its beginning. */
   readonly keepsEnd?: true
 }
@@ -43,7 +45,7 @@ const COLUMNS: Readonly<Record<string, (slugs: ReadonlyMap<string, string>) => N
     width: 19,
     // the day stands on a line of its own
     narrow: 8,
-    keepsEnd: true,
+    narrowValue: ({ occurredAt }) => occurredAt.slice(11, 19),
     value: ({ occurredAt }) => occurredAt.slice(0, 19).replace('T', ' '),
   }),
   tenant: (slugs) => ({
@@ -114,38 +116,38 @@ const GAP = '  '
 
 /** Lines of columns that fit a terminal: where they are too wide together, each is narrower. */
 export class Lines {
-  readonly #columns: readonly { readonly column: Named; readonly width: number }[]
+  readonly #columns: readonly Named[]
+  readonly #isNarrow: boolean
   readonly #width: number
-  /** Whether the time of the day alone has room. */
-  readonly hasDays: boolean
 
   constructor(columns: readonly Named[], width: number) {
     const whole = columns.reduce((sum, { width: own }) => sum + own + GAP.length, -GAP.length)
-    const isNarrow = whole > width
+    this.#columns = columns
+    this.#isNarrow = whole > width
     this.#width = width
-    this.#columns = columns.map((column) => ({
-      column,
-      width: isNarrow ? column.narrow : column.width,
-    }))
-    this.hasDays = isNarrow && columns.some(({ title }) => title === 'time')
+  }
+
+  /** Whether the time of the day alone has room. */
+  get hasDays(): boolean {
+    return this.#isNarrow && this.#columns.some(({ title }) => title === 'time')
   }
 
   head(): string {
-    return this.#line(({ title }) => title.toUpperCase(), false)
+    return this.#line(({ title }) => title.toUpperCase())
   }
 
   row(record: AuditRecord): string {
-    return this.#line(({ value }) => printable(value(record)), true)
+    return this.#line(({ value, narrowValue = value }) =>
+      printable(this.#isNarrow ? narrowValue(record) : value(record)),
+    )
   }
 
-  #line(textOf: (column: Named) => string, isValue: boolean): string {
-    const cells = this.#columns.map(({ column, width }) => {
+  #line(textOf: (column: Named) => string): string {
+    const cells = this.#columns.map((column) => {
+      const width = this.#isNarrow ? column.narrow : column.width
       const text = textOf(column)
       if (text.length <= width) return text.padEnd(width)
-      if (column.title === 'time') return text.slice(-width)
-      return column.keepsEnd && isValue
-        ? `…${text.slice(1 - width)}`
-        : `${text.slice(0, width - 1)}…`
+      return column.keepsEnd ? `…${text.slice(1 - width)}` : `${text.slice(0, width - 1)}…`
     })
     return cells.join(GAP).slice(0, this.#width).trimEnd()
   }
