@@ -375,15 +375,15 @@ describe('the export', () => {
 test('an export that nobody reads holds up nobody, and HEAD makes none', async ({
   app,
   owner,
-  ask,
 }) => {
   const headers = { Authorization: `Bearer ${owner.token}` }
   const get = (method: string) =>
     app.request('/v1/tenant/export', { method, headers }, fromElsewhere())
   const head = await get('HEAD')
   const first = await get('GET')
-  const second = await ask('GET', '/export')
-  await first.body?.cancel()
+  // it is an archive where there was room for it, and no JSON
+  const second = await get('GET')
+  await Promise.all([first.body?.cancel(), second.body?.cancel()])
   await expect.poll(async () => (await get('GET')).status, { timeout: 10_000 }).toBe(200)
 
   expect(head.status).toBe(405)
