@@ -372,10 +372,7 @@ describe('the export', () => {
   })
 })
 
-test('an export that nobody reads holds up nobody, and HEAD makes none', async ({
-  app,
-  owner,
-}) => {
+test('an export that nobody reads holds up nobody, and HEAD makes none', async ({ app, owner }) => {
   const headers = { Authorization: `Bearer ${owner.token}` }
   const get = (method: string) =>
     app.request('/v1/tenant/export', { method, headers }, fromElsewhere())
