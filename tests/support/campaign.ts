@@ -1,0 +1,11 @@
+/** Whether this is `npm run test:campaign`, which runs the volume tests at full size. */
+export const isCampaign = process.env.VALIDONX_TEST_CAMPAIGN === '1'
+
+/** How much of something a test does: `usual` in `npm test`, `full` in the campaign. */
+export const volume = (usual: number, full: number): number => (isCampaign ? full : usual)
+
+/**
+ * The seed of the generated tests. Set VALIDONX_TEST_SEED to repeat a run; a generated test names
+ * the seed in its failure.
+ */
+export const seed = Number(process.env.VALIDONX_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31))
