@@ -1,9 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import type { TestProject } from 'vitest/node'
 import { startEmbeddedServer, stopEmbeddedServer } from '../../src/core/db/embedded-server.js'
 import { formatDatabaseUrl } from '../../src/core/db/server-address.js'
+import { makeThrowAwayFolder } from './throw-away-folder.js'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -22,7 +21,7 @@ export async function setup({ provide }: TestProject): Promise<(() => Promise<vo
     provide('keepsData', true)
     return undefined
   }
-  const home = await mkdtemp(join(tmpdir(), 'validonx-tests-'))
+  const home = await makeThrowAwayFolder('tests')
   const server = await startEmbeddedServer(home, { durable: false })
   provide('databaseUrl', formatDatabaseUrl(server.address, server.login))
   provide('keepsData', false)

@@ -1,5 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   type EmbeddedOptions,
@@ -9,6 +8,7 @@ import {
 } from '../../src/core/db/embedded-server.js'
 import { formatDatabaseUrl } from '../../src/core/db/server-address.js'
 import { openProvisioner } from './platform.js'
+import { makeThrowAwayFolder } from './throw-away-folder.js'
 
 export type ThrowAwayServer = AsyncDisposable & {
   /** An empty folder for whatever else is needed; it goes with the server. */
@@ -22,7 +22,7 @@ export type ThrowAwayServer = AsyncDisposable & {
 
 /** A database server of one's own, by the project's launcher. It and its data go when it is disposed of. */
 export async function startThrowAwayServer(options: EmbeddedOptions): Promise<ThrowAwayServer> {
-  const folder = await mkdtemp(join(tmpdir(), 'validonx-own-'))
+  const folder = await makeThrowAwayFolder('own')
   const home = join(folder, 'server')
   const remove = async (): Promise<void> => {
     await stopEmbeddedServer(home)
