@@ -5,6 +5,9 @@ import { z } from 'zod'
 import { AppError } from './errors.js'
 import { LOG_LEVELS } from './log.js'
 
+/** The algorithms that Laravel has a driver for. */
+export const PASSWORD_HASHES = ['bcrypt', 'argon2i', 'argon2id'] as const
+
 const seconds = (fallback: number, min: number, max: number) =>
   z.coerce
     .number({ error: `must be a number of seconds from ${min} to ${max}` })
@@ -170,6 +173,12 @@ export const settings = {
     variable: 'VALIDONX_LOGIN_TOKEN_LIFETIME',
     about: 'Minutes that a token made by a login lives',
     schema: count(43_200, 1, 52_560_000),
+  },
+  passwordHash: {
+    variable: 'VALIDONX_PASSWORD_HASH',
+    about:
+      "Algorithm of new password hashes: bcrypt, argon2i or argon2id, as in Laravel's HASH_DRIVER; by default bcrypt for new users, and for a changed password the one it had",
+    schema: z.enum(PASSWORD_HASHES, `must be one of ${PASSWORD_HASHES.join(', ')}`).optional(),
   },
   webhookAllow: {
     variable: 'VALIDONX_WEBHOOK_ALLOW',

@@ -6,10 +6,9 @@ declare(strict_types=1);
  * What Laravel Sanctum 4 does with personal access tokens, in plain PHP: cases, and what comes of each, as JSON.
  * The functions carry the names of those they follow (Laravel\Sanctum\Guard, PersonalAccessToken and
  * HasApiTokens; Illuminate\Http\Request). Every result is computed by them; what is ours says so.
- * Nothing is random: it prints the same each time. With --passwords it adds hashes by password_hash, which are
- * salted, and so are others each time.
+ * Nothing is random: it prints the same each time.
  *
- *   php tests/vectors/sanctum.php --passwords > tests/vectors/sanctum.json
+ *   php tests/vectors/sanctum.php > tests/vectors/sanctum.json
  *   npx biome format --write tests/vectors/sanctum.json
  */
 
@@ -440,21 +439,6 @@ $writing = array_map(static fn (string $entropy) => [
 ]);
 
 $document = ['vectors' => $vectors, 'writing' => $writing];
-
-if (in_array('--passwords', $argv, true)) {
-    $made = [];
-    foreach (['correct horse battery staple', 'Grüße, 世界', str_repeat('0123456789', 8)] as $password) {
-        foreach ([
-            [PASSWORD_BCRYPT, ['cost' => 10]],
-            [PASSWORD_BCRYPT, ['cost' => 12]],
-            [PASSWORD_ARGON2I, []],
-            [PASSWORD_ARGON2ID, []],
-        ] as [$algorithm, $options]) {
-            $made[] = ['password' => $password, 'hash' => password_hash($password, $algorithm, $options)];
-        }
-    }
-    $document['passwords'] = $made;
-}
 
 echo json_encode(
     $document,

@@ -47,7 +47,7 @@ export async function acceptInvitation(
   const proven = (await findUserByEmail(ctx.platform, email))
     ? await checkCredentials(ctx, attempts, email, password)
     : undefined
-  const passwordHash = proven ? '' : await hashPassword(password)
+  const passwordHash = proven ? '' : await hashPassword(password, ctx.config.passwordHash)
   return inTransaction(ctx.platform, async (transaction) => {
     const { id, tenantId, role } = await getOpen(ctx, transaction, hash)
     if (proven) await holdProven(transaction, proven)

@@ -7,17 +7,24 @@ import type { Disabled } from './disable-user.js'
 import { hashPassword } from './password.js'
 import { deleteTokensOf } from './token-store.js'
 import { emailSchema, newPasswordSchema } from './user.js'
-import { getUserByEmail, setPasswordHash } from './user-store.js'
+import { findCredentials, getUserByEmail, setPasswordHash } from './user-store.js'
 
 export const ChangePasswordInput = z.strictObject({
   user: emailSchema,
   password: newPasswordSchema,
 })
 
-/** Another password; whoever came in with the old one is out: all tokens end. @throws USER.NOT_FOUND */
+/**
+ * Sets another password and revokes all of the user's tokens. Keeps the algorithm of the old hash unless one
+ * is configured.
+ *
+ * @throws USER.NOT_FOUND
+ */
 export async function changePassword(ctx: Context, input: unknown): Promise<Disabled> {
   const { user: email, password } = parse(ChangePasswordInput, input)
-  const hash = await hashPassword(password)
+  // hashing takes longer than a transaction should
+  const replaced = (await findCredentials(ctx.platform, email))?.passwordHash
+  const hash = await hashPassword(password, ctx.config.passwordHash, replaced)
   return inTransaction(ctx.platform, async (transaction) => {
     const user = await getUserByEmail(transaction, email)
     const at = ctx.now()

@@ -18,7 +18,7 @@ export const CreateUserInput = z.strictObject({
 /** @throws USER.EXISTS */
 export async function createUser(ctx: Context, input: unknown): Promise<User> {
   const { password, ...of } = parse(CreateUserInput, input)
-  const passwordHash = await hashPassword(password)
+  const passwordHash = await hashPassword(password, ctx.config.passwordHash)
   return inTransaction(ctx.platform, (transaction) =>
     addUser(ctx, transaction, { ...of, passwordHash, isVerified: true }),
   )

@@ -6,9 +6,10 @@ import { inTransaction } from '../db/transaction.js'
 import { AppError } from '../errors.js'
 import { parse } from '../parse.js'
 import { addToken, loginTokenEnd, type MintedToken } from './create-token.js'
-import { hashPassword, verifyPassword } from './password.js'
+import { strengthenHash, verifyPassword } from './password.js'
+import { DEFAULT_FORM, type HashForm } from './password-form.js'
 import { emailSchema, type User } from './user.js'
-import { findBcryptCost, findCredentials, lockUser, replacePasswordHash } from './user-store.js'
+import { findCredentials, listHashForms, lockUser, replacePasswordHash } from './user-store.js'
 
 /** A failed login is answered at the next of these ticks: how long a look-up took is not to be seen. */
 const TICK_MS = 500
@@ -40,8 +41,8 @@ export type LoginAttempts = {
 export type Proven = { readonly user: User; readonly passwordHash: string }
 
 /**
- * A token for who knows the password. An unknown address, a wrong password, and a user who is disabled are
- * answered alike and in the same time. A hash that Laravel made with bcrypt is replaced by one of ours.
+ * Makes a token for a user who knows the password. An unknown address, a wrong password and a disabled user
+ * get the same answer in the same time.
  *
  * @throws AUTH.INVALID_CREDENTIALS, AUTH.ACCOUNT_LOCKED
  */
@@ -80,16 +81,19 @@ export async function holdProven(
     throw new AppError('AUTH.INVALID_CREDENTIALS')
 }
 
-const COST_KEPT_MS = 60_000
-const costs = new WeakMap<PlatformDb, { readonly cost: number | undefined; readonly at: number }>()
+const FORMS_KEPT_MS = 60_000
+const knownForms = new WeakMap<
+  PlatformDb,
+  { readonly forms: readonly HashForm[]; readonly at: number }
+>()
 
-/** Users with bcrypt become fewer, a login at a time: that there are some is asked once a minute. */
-async function bcryptCostOf(platform: PlatformDb): Promise<number | undefined> {
-  const known = costs.get(platform)
-  if (known && performance.now() - known.at < COST_KEPT_MS) return known.cost
-  const cost = await findBcryptCost(platform)
-  costs.set(platform, { cost, at: performance.now() })
-  return cost
+/** How the users' hashes are made, and how new ones are. Cached for a minute: reading them scans all users. */
+async function hashFormsOf({ platform, config }: Context): Promise<readonly HashForm[]> {
+  const known = knownForms.get(platform)
+  if (known && performance.now() - known.at < FORMS_KEPT_MS) return known.forms
+  const forms = [DEFAULT_FORM[config.passwordHash ?? 'bcrypt'], ...(await listHashForms(platform))]
+  knownForms.set(platform, { forms, at: performance.now() })
+  return forms
 }
 
 /** @throws AUTH.INVALID_CREDENTIALS, AUTH.ACCOUNT_LOCKED */
@@ -102,16 +106,16 @@ export async function checkCredentials(
   await attempts.count(email)
   const begun = performance.now()
   const found = await findCredentials(ctx.platform, email)
-  const bcryptCost = await bcryptCostOf(ctx.platform)
-  const { matches, isOutdated } = await verifyPassword(password, found?.passwordHash, bcryptCost)
+  const forms = await hashFormsOf(ctx)
+  const matches = await verifyPassword(password, found?.passwordHash, forms)
   if (!found?.passwordHash || !matches || found.user.disabledAt) {
     await sleep(TICK_MS - ((performance.now() - begun) % TICK_MS))
     throw new AppError('AUTH.INVALID_CREDENTIALS')
   }
   await attempts.forget(email)
   const { user, passwordHash } = found
-  if (!isOutdated) return { user, passwordHash }
-  const renewed = await hashPassword(password)
+  const renewed = await strengthenHash(password, passwordHash)
+  if (renewed === undefined) return { user, passwordHash }
   const isReplaced = await replacePasswordHash(
     ctx.platform,
     user.id,

@@ -2,6 +2,7 @@ import type { PlatformDb } from '../db/connect.js'
 import { affectedBy, rowsOf } from '../db/statements.js'
 import { isFailure } from '../driver-failure.js'
 import { AppError } from '../errors.js'
+import { formOf, type HashForm } from './password-form.js'
 import type { User } from './user.js'
 
 type Row = {
@@ -147,13 +148,14 @@ export async function lockUser(
   return row && { passwordHash: row.password ?? undefined, isDisabled: row.disabled_at !== null }
 }
 
-/** The highest cost among the bcrypt hashes that Laravel left, or undefined where there are none. */
-export async function findBcryptCost(db: PlatformDb): Promise<number | undefined> {
-  const [row] = await rowsOf<{ cost: string | null }>(
+/** The distinct algorithms and parameters of all users' hashes. */
+export async function listHashForms(db: PlatformDb): Promise<HashForm[]> {
+  const rows = await rowsOf<{ form: string }>(
     db,
-    "select max(substring(password, 5, 2)) as cost from users where password like '$2%'",
+    `select distinct substring_index(password, '$', if(password like '$2%', 3, 4)) as form
+     from users where password like '$2%' or password like '$argon2%'`,
   )
-  return row?.cost ? Number(row.cost) : undefined
+  return rows.flatMap(({ form }) => formOf(form) ?? [])
 }
 
 /** Answers false where it was so already. */

@@ -24,7 +24,8 @@ export const newPasswordSchema = z
   .string('must be text')
   .min(10, 'must be at least 10 characters')
   .max(256, 'must be at most 256 characters')
-  .refine((text) => !/\p{Cs}/u.test(text), 'must be text')
+  // PHP's bcrypt refuses a NUL, and its password_verify stops reading there
+  .refine((text) => !/[\0\p{Cs}]/u.test(text), 'must be text')
 
 export const userNameSchema = z
   .string('must be text')
