@@ -15,8 +15,10 @@ export default defineConfig({
           include: ['tests/**/*.test.ts'],
           exclude: UNIT,
           globalSetup: 'tests/support/database-server.ts',
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
+          // only what hangs takes so long: no test fails because the machine is slow
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          expect: { poll: { timeout: 150_000, interval: 10 } },
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },

@@ -1,52 +1,42 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
 import type { Context } from '../../src/core/context.js'
-import { AppError } from '../../src/core/errors.js'
+import { formatDatabaseUrl, parseDatabaseUrl } from '../../src/core/db/server-address.js'
 import { provisionTenant } from '../../src/core/provisioning/provision-tenant.js'
+import type { Stage } from '../../src/core/provisioning/stage.js'
 import { stages } from '../../src/core/provisioning/stages/index.js'
 import { getTenant } from '../../src/core/tenants/tenant-store.js'
 import { atMost } from '../support/at-most.js'
-import { test as house } from '../support/house.js'
+import { seed, volume } from '../support/campaign.js'
+import { codeOf } from '../support/code-of.js'
+import { CountingProxy } from '../support/counting-proxy.js'
+import { signal, whileRefused } from '../support/eventually.js'
+import { test as house, runCli } from '../support/house.js'
 import { type Environment, open } from '../support/platform.js'
-import { createRandom, freshSeed } from '../support/random.js'
-import { type Exit, type Interruption, startCli } from '../support/real-process.js'
+import type { Until } from '../support/provision-until.js'
+import { createRandom } from '../support/random.js'
+import { type Interruption, startCli, startScript } from '../support/real-process.js'
 import { standingOf } from '../support/standing.js'
 
 const STAGES = stages.map(({ name }) => name)
 const POINTS = ['before effect', 'after effect', 'after record']
 const MOMENTS = STAGES.flatMap((stage) => POINTS.map((point) => `${stage}/${point}`))
-const RANDOM_KILLS = 20
+const RANDOM_KILLS = volume(4, 20)
 
-const seed = freshSeed()
 const inTurn = atMost(3)
 
 const start = (environment: Environment, slug: string, interruption: Interruption = {}) =>
   startCli(environment, ['tenant', 'provision', slug, '--json'], interruption)
 
-async function run(
-  environment: Environment,
-  slug: string,
-  interruption: Interruption = {},
-): Promise<Exit> {
-  await using validonx = start(environment, slug, interruption)
-  // awaited here, or it would be killed as this function returns
-  return await validonx.ended
-}
-
-type Shown = {
-  readonly outcome?: string
-  readonly secret?: string
-  readonly durationMs?: number
-}
+type Shown = { readonly outcome?: string; readonly secret?: string }
 
 /** What a command had shown by the time that it ended or was cut off. */
-function readShown({ out }: Exit): Shown {
+function readShown(out: string): Shown {
   if (!out.endsWith('\n')) return {}
-  const { outcome, api_key, duration_ms } = JSON.parse(out)
-  return { outcome, secret: api_key?.secret, durationMs: duration_ms }
+  const { outcome, api_key } = JSON.parse(out)
+  return { outcome, secret: api_key?.secret }
 }
 
-/** The same from within this process. Answers the API key that was shown, if one was. */
+/** Provisions from within this process. Returns the API key that was shown, if one was. */
 async function resume(ctx: Context, slug: string): Promise<string | undefined> {
   let shown: string | undefined
   await provisionTenant(
@@ -61,18 +51,6 @@ async function resume(ctx: Context, slug: string): Promise<string | undefined> {
   return shown
 }
 
-/** Asks again for as long as another holds the lease; any other answer is the answer. */
-async function onceFree<T>(ask: () => Promise<T>): Promise<T> {
-  for (;;) {
-    try {
-      return await ask()
-    } catch (error) {
-      if (!(error instanceof AppError && error.code === 'LEASE.HELD')) throw error
-      await sleep(100)
-    }
-  }
-}
-
 /** As if the time of the lease had passed, by the database's clock. */
 async function letLeaseEnd({ platform }: Context, slug: string): Promise<void> {
   const { id } = await getTenant(platform, slug)
@@ -80,6 +58,30 @@ async function letLeaseEnd({ platform }: Context, slug: string): Promise<void> {
     .where({ name: `tenant/${id}` })
     .update({ expires_at: platform.raw('utc_timestamp(6)') })
 }
+
+/** Called once when a run of that tenant begins that stage (`<slug>/<stage>`), which waits for it. */
+const holds = new Map<string, () => Promise<void>>()
+
+/** Lets a test hold any stage up before it does anything. */
+function makeStagesWait(): void {
+  for (const [index, stage] of stages.entries()) {
+    const waiting: Stage = {
+      ...stage,
+      async run(job) {
+        const key = `${job.tenant.slug}/${stage.name}`
+        const hold = holds.get(key)
+        holds.delete(key)
+        await hold?.()
+        await stage.run(job)
+      },
+    }
+    ;(stages as Stage[])[index] = waiting
+  }
+}
+makeStagesWait()
+
+const slugFor = (what: string, moment: string): string =>
+  `killed-${what}-${MOMENTS.indexOf(moment)}`
 
 const test = house
   // a process of another machine cannot tell who is dead on this one
@@ -90,15 +92,48 @@ const test = house
     onCleanup(() => elsewhere[Symbol.asyncDispose]())
     return elsewhere
   })
+  // holds its leases however slow the machine is
+  .extend('patient', { scope: 'file' }, ({ environment }) => ({
+    ...environment,
+    VALIDONX_LEASE_TIME: '3600',
+  }))
+  .extend('sleeper', { scope: 'file' }, async ({ patient }, { onCleanup }) => {
+    const sleeper = await open(patient)
+    onCleanup(() => sleeper[Symbol.asyncDispose]())
+    return sleeper
+  })
   .extend('undisturbed', { scope: 'file' }, async ({ environment, ctx, provisioner }) => {
-    const exit = await run(environment, 'undisturbed')
-    const { secret = '', durationMs = 0 } = readShown(exit)
+    await using proxy = await CountingProxy.open(provisioner.reach.address)
+    await using validonx = start(through(environment, proxy), 'undisturbed')
+    const exit = await validonx.ended
+    const { secret = '' } = readShown(exit.out)
     expect(exit).toMatchObject({ status: 0, said: 'begun\n' })
-    return { standing: await standingOf({ ctx, provisioner }, 'undisturbed', secret), durationMs }
+    const standing = await standingOf({ ctx, provisioner }, 'undisturbed', secret)
+    return { standing, commands: proxy.count }
+  })
+  // one process with a run of each tenant, each stopped at another moment when the process is killed
+  .extend('killed', { scope: 'file' }, async ({ patient }) => {
+    const untils = ['here', 'there'].flatMap((what) =>
+      MOMENTS.map((moment): Until => ({ slug: slugFor(what, moment), moment })),
+    )
+    const environment = { ...patient, UNTIL: JSON.stringify(untils) }
+    await using victim = startScript(environment, './provision-until.ts')
+    await victim.line('all stopped')
+    victim.signal('SIGKILL')
+    const { signal, out } = await victim.ended
+    expect(signal).toBe('SIGKILL')
+    return out
   })
 
+const through = (environment: Environment, { port }: CountingProxy): Environment => {
+  const { login } = parseDatabaseUrl(environment.VALIDONX_DATABASE_URL ?? '', {})
+  return {
+    ...environment,
+    VALIDONX_DATABASE_URL: formatDatabaseUrl({ host: '127.0.0.1', port }, login),
+  }
+}
+
 describe.concurrent('a process that sleeps past its lease', () => {
-  // not in turn: they do little but wait
   test.for(['seed-configuration-defaults', 'generate-api-key', 'health-check-and-activate'])(
     'at the start of %s finds its tenant taken over when it wakes, and changes nothing',
     async (stage, { environment, ctx, provisioner, elsewhere, undisturbed }) => {
@@ -107,7 +142,7 @@ describe.concurrent('a process that sleeps past its lease', () => {
         pauseAt: `${stage}/before effect`,
       })
       await stale.line('paused')
-      const secret = await onceFree(() => resume(elsewhere, slug))
+      const secret = await whileRefused('LEASE.HELD', () => resume(elsewhere, slug))
       stale.signal('SIGCONT')
       const woken = await stale.ended
 
@@ -122,19 +157,23 @@ describe.concurrent('a process that sleeps past its lease', () => {
   // a machine that was suspended: by its own clock no time has passed, and the lease is still its own
   test.for(STAGES)(
     'at the start of %s, and whose clock slept too, changes nothing either',
-    (stage, { environment, ctx, provisioner, elsewhere, undisturbed }) =>
+    (stage, { ctx, provisioner, sleeper, elsewhere, undisturbed }) =>
       inTurn(async () => {
         const slug = `froze-${STAGES.indexOf(stage)}`
-        await using stale = start(environment, slug, { pauseAt: `${stage}/before effect` })
-        await stale.line('paused')
+        const [asleep, fallAsleep] = signal()
+        const [awake, wake] = signal()
+        holds.set(`${slug}/${stage}`, () => {
+          fallAsleep()
+          return awake
+        })
+        const stale = resume(sleeper, slug).then((shown) => ({ shown }), codeOf)
+        await asleep
         await letLeaseEnd(ctx, slug)
         const secret = await resume(elsewhere, slug)
-        stale.signal('SIGCONT')
-        const woken = await stale.ended
+        wake()
 
-        expect(woken.out).toBe('')
         // the first stage finds for itself that the tenant is open by now
-        expect(woken.said).toMatch(
+        expect(await stale).toBe(
           stage === 'validate-tenant-record' ? 'TENANT.INVALID_STATE' : 'LEASE.LOST',
         )
         expect(await standingOf({ ctx, provisioner }, slug, secret ?? '')).toEqual(
@@ -147,15 +186,14 @@ describe.concurrent('a process that sleeps past its lease', () => {
 describe.concurrent('a process that is killed', () => {
   test.for(MOMENTS)(
     'at %s is followed up by the same command at once, and nothing tells of it',
-    (moment, { environment, ctx, provisioner, undisturbed }) =>
+    (moment, { environment, ctx, provisioner, undisturbed, killed }) =>
       inTurn(async () => {
-        const slug = `killed-here-${MOMENTS.indexOf(moment)}`
-        const killed = await run(environment, slug, { crashAt: moment })
-        const resumed = await run(environment, slug)
+        const slug = slugFor('here', moment)
+        const resumed = await runCli(environment, ['tenant', 'provision', slug, '--json'])
 
-        expect(killed).toMatchObject({ signal: 'SIGKILL', out: '' })
-        expect(resumed).toMatchObject({ status: 0 })
-        const { outcome, secret = '' } = readShown(resumed)
+        expect(killed).toContain(`stopped ${JSON.stringify({ slug, moment, out: '' })}\n`)
+        expect(resumed).toMatchObject({ exit: 0 })
+        const { outcome, secret = '' } = readShown(resumed.out)
         expect(outcome).toBe('resumed')
         expect(await standingOf({ ctx, provisioner }, slug, secret)).toEqual(undisturbed.standing)
       }),
@@ -163,16 +201,15 @@ describe.concurrent('a process that is killed', () => {
 
   test.for(MOMENTS)(
     'at %s is followed up from another machine when its lease has ended, not before',
-    (moment, { environment, ctx, provisioner, elsewhere, undisturbed }) =>
+    (moment, { ctx, provisioner, elsewhere, undisturbed, killed }) =>
       inTurn(async () => {
-        const slug = `killed-there-${MOMENTS.indexOf(moment)}`
-        const killed = await run(environment, slug, { crashAt: moment })
+        const slug = slugFor('there', moment)
         const tooEarly = resume(elsewhere, slug)
         await expect(tooEarly).rejects.toMatchObject({ code: 'LEASE.HELD' })
         await letLeaseEnd(ctx, slug)
         const secret = await resume(elsewhere, slug)
 
-        expect(killed).toMatchObject({ signal: 'SIGKILL', out: '' })
+        expect(killed).toContain(`stopped ${JSON.stringify({ slug, moment, out: '' })}\n`)
         expect(await standingOf({ ctx, provisioner }, slug, secret ?? '')).toEqual(
           undisturbed.standing,
         )
@@ -183,25 +220,28 @@ describe.concurrent('a process that is killed', () => {
   const kills = Array.from({ length: RANDOM_KILLS }, (_, index) => ({
     index,
     share: random.next(),
-    // some die while the program is still loading
-    isEarly: random.below(4) === 0,
+    when: random.pick(['before', 'after'] as const),
   }))
   test.for(kills)(
-    `at any moment leaves what the next run completes (kill $index of SEED=${seed})`,
-    ({ index, share, isEarly }, { environment, ctx, provisioner, undisturbed }) =>
+    `at any command leaves what the next run completes (kill $index of SEED=${seed})`,
+    ({ index, share, when }, { environment, ctx, provisioner, undisturbed }) =>
       inTurn(async () => {
         const slug = `killed-somewhere-${index}`
-        await using validonx = start(environment, slug)
-        if (!isEarly) await validonx.line('begun')
-        await sleep(share * (isEarly ? 400 : undisturbed.durationMs * 1.2))
-        validonx.signal('SIGKILL')
+        await using proxy = await CountingProxy.open(provisioner.reach.address)
+        await using validonx = start(through(environment, proxy), slug)
+        const command = 1 + Math.floor(share * undisturbed.commands)
+        proxy.interruption = { command, when, act: () => validonx.signal('SIGKILL') }
         const killed = await validonx.ended
         // every other time within a millisecond, while the server may still work for the dead
         const shown =
-          index % 2 === 0 ? await resume(ctx, slug) : readShown(await run(environment, slug)).secret
+          index % 2 === 0
+            ? await resume(ctx, slug)
+            : readShown((await runCli(environment, ['tenant', 'provision', slug, '--json'])).out)
+                .secret
 
-        expect(killed.signal === 'SIGKILL' || killed.status === 0).toBe(true)
-        const secret = shown ?? readShown(killed).secret ?? ''
+        // the last few commands of a run are not always the same
+        expect(killed.signal === 'SIGKILL' || command > undisturbed.commands - 5).toBe(true)
+        const secret = shown ?? readShown(killed.out).secret ?? ''
         expect(await standingOf({ ctx, provisioner }, slug, secret)).toEqual(undisturbed.standing)
       }),
   )

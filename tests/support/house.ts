@@ -1,22 +1,13 @@
-import { PassThrough } from 'node:stream'
-import { text } from 'node:stream/consumers'
 import { test as base, inject } from 'vitest'
-import { main } from '../../src/cli/main.js'
 import type { Context } from '../../src/core/context.js'
 import { provisionTenant } from '../../src/core/provisioning/provision-tenant.js'
 import { enterTenant } from '../../src/core/tenants/scope.js'
 import { createApp } from '../../src/server/app.js'
 import { createReadiness } from '../../src/server/readiness.js'
-import {
-  dropPlatform,
-  type Environment,
-  freshEnvironment,
-  initialize,
-  open,
-  openProvisioner,
-} from './platform.js'
+import { dropPlatform, freshEnvironment, initialize, open, openProvisioner } from './platform.js'
+import { runCli } from './run-cli.js'
 
-export type Run = { readonly out: string; readonly said: string; readonly exit: number }
+export { type Run, runCli, type Seat } from './run-cli.js'
 
 let count = 0
 /** A slug that no other test of this run has. */
@@ -42,50 +33,6 @@ export async function provisionFleet(ctx: Context, count: number): Promise<strin
     }),
   )
   return slugs
-}
-
-export type Seat = {
-  /** The width of the terminal that it writes to; without one it writes to pipes. */
-  readonly columns?: number
-  /** Ctrl-C comes when this is over. */
-  readonly stop?: Promise<unknown>
-  /** Sees what it prints while it prints. */
-  readonly watch?: (out: string) => void
-}
-
-/** Runs a command line in this process, on captured streams. */
-export async function runCli(
-  environment: Environment,
-  argv: readonly string[],
-  input = '',
-  { columns, stop, watch = () => {} }: Seat = {},
-): Promise<Run> {
-  const terminal = columns === undefined ? {} : { isTTY: true, columns }
-  const stdin = new PassThrough()
-  const stdout = Object.assign(new PassThrough(), terminal)
-  const stderr = Object.assign(new PassThrough(), terminal)
-  stdout.on('data', (chunk: Buffer) => watch(chunk.toString()))
-  stdin.end(input)
-  let exit = 0
-  // read while it writes: a command waits for whoever reads
-  const [out, said] = [text(stdout), text(stderr)]
-  await main(argv, {
-    stdin,
-    stdout,
-    stderr,
-    environment,
-    folder: '/nonexistent',
-    setExit: (status) => {
-      exit = status
-    },
-    onStop: (callback) => {
-      void stop?.then(() => callback('SIGINT'))
-      return () => {}
-    },
-  })
-  stdout.end()
-  stderr.end()
-  return { out: await out, said: await said, exit }
 }
 
 /**

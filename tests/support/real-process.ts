@@ -9,7 +9,7 @@ const pathOf = (relative: string): string => fileURLToPath(new URL(relative, imp
 const BIN = pathOf('../../bin/validonx.js')
 const BUILT = pathOf('../../dist/src/cli/main.js')
 const TSX = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href
-const CRASH_AT = pathToFileURL(pathOf('./crash-at.mjs')).href
+const PAUSE = pathToFileURL(pathOf('./pause-at.mjs')).href
 
 export type Exit = {
   readonly status: number | null
@@ -86,8 +86,6 @@ export class RealProcess implements AsyncDisposable {
 }
 
 export type Interruption = {
-  /** `<stage>/<point>` at which the process kills itself. */
-  readonly crashAt?: string
   /** `<stage>/<point>` at which the process stops itself until SIGCONT. */
   readonly pauseAt?: string
 }
@@ -96,12 +94,11 @@ export type Interruption = {
 export function startCli(
   environment: Environment,
   argv: readonly string[],
-  { crashAt, pauseAt }: Interruption = {},
+  { pauseAt }: Interruption = {},
 ): RealProcess {
   if (!existsSync(BUILT)) throw new Error('there is no dist/: run "npm run build" first')
-  return new RealProcess(['--import', CRASH_AT, BIN, ...argv], {
+  return new RealProcess(['--import', PAUSE, BIN, ...argv], {
     ...environment,
-    ...(crashAt === undefined ? {} : { CRASH_AT: crashAt }),
     ...(pauseAt === undefined ? {} : { PAUSE_AT: pauseAt }),
   })
 }
