@@ -92,7 +92,7 @@ export const withContext = <Args extends unknown[]>(
     const { ctx, startedServer } = await openPlatform(session.loaded.config, {
       role: 'operator',
       log: session.log,
-      isProduction: isProduction(runtime),
+      isProduction: session.loaded.isProduction,
       report: (step) => session.terminal.live(`${step} …`),
     })
     await using _ = ctx
@@ -114,9 +114,6 @@ async function settle({ log }: Session, ctx: Context): Promise<void> {
     })
   }
 }
-
-export const isProduction = ({ environment }: Pick<Runtime, 'environment'>): boolean =>
-  environment.NODE_ENV === 'production'
 
 export type { Config }
 

@@ -1,6 +1,6 @@
 import { systemActor } from '../core/actor.js'
 import { createLog, type Log } from '../core/log.js'
-import { isProduction, type Session } from './runtime.js'
+import type { Session } from './runtime.js'
 
 /**
  * Serves until `work` is done, then stops without losing a request. It is the one place where the CLI
@@ -14,10 +14,15 @@ export async function withServer(
   const { listen } = await import('../server/listen.js')
   const { config } = loaded
   const log = createLog(config.logLevel, (line) => runtime.stderr.write(line))
+  if (loaded.ignored.length > 0)
+    log.info(
+      'ignored variables that Kubernetes made for a Service; "enableServiceLinks: false" keeps them out',
+      { variables: loaded.ignored },
+    )
   const { ctx } = await openPlatform(config, {
     role: 'runtime',
     log,
-    isProduction: isProduction(runtime),
+    isProduction: loaded.isProduction,
     actor: systemActor('serve'),
   })
   await using _ = ctx

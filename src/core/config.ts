@@ -1,32 +1,43 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { resolve } from 'node:path'
-import { parseEnv } from 'node:util'
 import { z } from 'zod'
+import { isOurs, parseEnvFile, readTextFile } from './env-file.js'
 import { AppError } from './errors.js'
 import { LOG_LEVELS } from './log.js'
+import { faultsOfDatabaseUrl, faultsOfRedisUrl } from './service-url.js'
+
+/** Plain decimal digits: "0x10", "1e3" and "5.0" are more often a slip than meant. */
+const number = (form: RegExp, fault: string, min: number, max: number) =>
+  z
+    .string(fault)
+    .regex(form, fault)
+    .transform(Number)
+    .pipe(z.number().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`))
+
+const wholeNumber = (min: number, max: number) =>
+  number(/^\d+$/, `must be a whole number from ${min} to ${max}, in digits`, min, max)
 
 /** The algorithms that Laravel has a driver for. */
 export const PASSWORD_HASHES = ['bcrypt', 'argon2i', 'argon2id'] as const
 
 const seconds = (fallback: number, min: number, max: number) =>
-  z.coerce
-    .number({ error: `must be a number of seconds from ${min} to ${max}` })
-    .min(min, `must be at least ${min} (seconds)`)
-    .max(max, `must be at most ${max} (seconds)`)
-    .default(fallback)
+  number(
+    /^\d+(\.\d+)?$/,
+    `must be a number of seconds from ${min} to ${max}, in digits`,
+    min,
+    max,
+  ).default(fallback)
 
 const count = (fallback: number, min: number, max: number) =>
-  z.coerce
-    .number({ error: `must be a whole number from ${min} to ${max}` })
-    .int('must be a whole number')
-    .min(min, `must be at least ${min}`)
-    .max(max, `must be at most ${max}`)
-    .default(fallback)
+  wholeNumber(min, max).default(fallback)
 
-const databaseUrl = z
-  .string()
-  .refine(isDatabaseUrl, 'must look like mysql://user:password@host:port')
-  .optional()
+const url = (faultsOf: (text: string) => string[]) =>
+  z.string().superRefine((text, check) => {
+    for (const message of faultsOf(text)) check.addIssue({ code: 'custom', message })
+  })
+
+const databaseUrl = url(faultsOfDatabaseUrl).optional()
 
 /** 32 random bytes in base64: 43 characters and one `=`, or base64url without it. */
 const appKey = z
@@ -162,12 +173,7 @@ export const settings = {
   tokenExpiration: {
     variable: 'VALIDONX_TOKEN_EXPIRATION',
     about: "Minutes after which every token ends (Sanctum's `expiration`); by default none does",
-    schema: z.coerce
-      .number({ error: 'must be a whole number of minutes' })
-      .int('must be a whole number')
-      .min(1, 'must be at least 1')
-      .max(52_560_000)
-      .optional(),
+    schema: wholeNumber(1, 52_560_000).optional(),
   },
   loginTokenLifetime: {
     variable: 'VALIDONX_LOGIN_TOKEN_LIFETIME',
@@ -201,10 +207,7 @@ export const settings = {
   redisUrl: {
     variable: 'VALIDONX_REDIS_URL',
     about: 'Redis for counting requests across processes; without it each counts for itself',
-    schema: z
-      .string()
-      .regex(/^rediss?:\/\/\S+$/, 'must look like redis://host:port')
-      .optional(),
+    schema: url(faultsOfRedisUrl).optional(),
     secret: true,
   },
   trustedHops: {
@@ -220,7 +223,7 @@ export const settings = {
   connectionsPerTenant: {
     variable: 'VALIDONX_CONNECTIONS_PER_TENANT',
     about: 'Most of them that one tenant may use at once; by default a quarter, at least 4',
-    schema: z.coerce.number().int().min(1, 'must be at least 1').max(10_000).optional(),
+    schema: wholeNumber(1, 10_000).optional(),
   },
   acquireTimeout: {
     variable: 'VALIDONX_ACQUIRE_TIMEOUT',
@@ -275,8 +278,8 @@ export const settings = {
 export type SettingName = keyof typeof settings
 export type Config = { readonly [Name in SettingName]: z.output<(typeof settings)[Name]['schema']> }
 
-/** Where a value came from, as `validonx config` shows it. */
-export type Origin = 'default' | '.env' | 'environment' | 'file' | 'option'
+/** Where a value came from: "default", "environment", "option", or the path of a file. */
+export type Origin = string
 export type ConfigSources = {
   readonly environment: Readonly<Record<string, string | undefined>>
   /** Values of command-line options, by setting. */
@@ -288,24 +291,28 @@ export type ConfigSources = {
 export type LoadedConfig = {
   readonly config: Config
   readonly origins: Readonly<Record<SettingName, Origin>>
+  /** NODE_ENV=production, in the environment or, if it has no NODE_ENV, in the `.env` file. */
+  readonly isProduction: boolean
+  /** Variables that are ignored because Kubernetes made them. */
+  readonly ignored: readonly string[]
 }
 
 /**
  * Reads options, then environment, then `.env`, then defaults, the first that names a setting winning.
- * A secret may also stand in a file that `<VARIABLE>_FILE` names.
+ * A secret may also be in a file that `<VARIABLE>_FILE` names. White space around a value is dropped,
+ * and an empty variable is an unset one.
  *
  * @throws CONFIG.INVALID with all faults at once; no value of a secret is repeated.
  */
 export function loadConfig(sources: ConfigSources): LoadedConfig {
-  const { values, origins, faults } = inspectConfig(sources)
+  const { values, faults, ...rest } = inspectConfig(sources)
   if (faults.length > 0) throw new AppError('CONFIG.INVALID', faults).with({ faults })
-  return { config: values as Config, origins }
+  return { config: values as Config, ...rest }
 }
 
-export type InspectedConfig = {
+export type InspectedConfig = Omit<LoadedConfig, 'config'> & {
   /** What could be read; a setting with a fault is absent. */
   readonly values: Partial<Config>
-  readonly origins: Readonly<Record<SettingName, Origin>>
   readonly faults: readonly string[]
 }
 
@@ -318,11 +325,21 @@ export function inspectConfig({
 }: ConfigSources): InspectedConfig {
   const faults: string[] = []
   const fromFile = readEnvFile(envFile, envFileRequired === true, faults)
+  const ignored = Object.keys(environment).filter((name) =>
+    isFromKubernetes(name, environment[name] ?? ''),
+  )
+  const ownEnvironment = Object.fromEntries(
+    Object.entries(environment).filter(([name]) => !ignored.includes(name)),
+  )
+  const sources: readonly Source[] = [
+    { variables: ownEnvironment, origin: 'environment' },
+    { variables: fromFile, origin: envFileRequired && envFile ? envFile : '.env' },
+  ]
   const values: Record<string, unknown> = {}
   const origins: Record<string, Origin> = {}
 
   for (const [name, setting] of entries()) {
-    const found = find(setting, options[name], environment, fromFile, faults)
+    const found = find(setting, options[name], sources, faults)
     const parsed = setting.schema.safeParse(found?.value)
     origins[name] = found?.origin ?? 'default'
     if (parsed.success) values[name] = parsed.data
@@ -330,12 +347,13 @@ export function inspectConfig({
       faults.push(`${setting.variable} ${issue.message}${found ? ` (from ${found.origin})` : ''}`)
     }
   }
-  for (const variable of unknownVariables(environment, fromFile)) {
-    faults.push(`${variable} is not a setting of validonx`)
-  }
+  faults.push(...faultsOfNames(sources))
+  const nodeEnv = environment.NODE_ENV?.trim() || fromFile.NODE_ENV?.trim()
   return {
     values: values as Partial<Config>,
     origins: origins as Record<SettingName, Origin>,
+    isProduction: nodeEnv === 'production',
+    ignored,
     faults,
   }
 }
@@ -356,80 +374,97 @@ export function presentable(name: SettingName, value: unknown): string {
   return Array.isArray(value) && value.length === 0 ? '' : '***'
 }
 
+type Source = {
+  readonly variables: Readonly<Record<string, string | undefined>>
+  readonly origin: Origin
+}
+
 function find(
   { variable, secret }: Setting,
   option: string | undefined,
-  environment: ConfigSources['environment'],
-  fromFile: Readonly<Record<string, string | undefined>>,
+  sources: readonly Source[],
   faults: string[],
-): { value: string; origin: Origin } | undefined {
-  if (option !== undefined) return { value: option, origin: 'option' }
-  for (const [source, origin] of [
-    [environment, 'environment'],
-    [fromFile, '.env'],
-  ] as const) {
-    const value = source[variable]
-    if (value !== undefined && value !== '') return { value, origin }
-    const path = secret ? source[`${variable}_FILE`] : undefined
-    if (path) {
-      try {
-        return { value: readFileSync(path, 'utf8').trim(), origin: 'file' }
-      } catch {
-        faults.push(`${variable}_FILE names a file that cannot be read: "${path}"`)
-        return undefined
-      }
+): { value: string | undefined; origin: Origin } | undefined {
+  if (option !== undefined) return { value: option.trim(), origin: 'option' }
+  for (const { variables, origin } of sources) {
+    const value = variables[variable]?.trim()
+    const path = secret ? variables[`${variable}_FILE`]?.trim() : undefined
+    if (value && path) {
+      faults.push(`${variable} and ${variable}_FILE are both set (in ${origin}): set one of them`)
+      return { value: undefined, origin }
     }
+    if (value) return { value, origin }
+    if (path) return readSecret(`${variable}_FILE`, path, faults)
   }
   return undefined
+}
+
+/** The path is not repeated in a fault: it may be the secret itself, set under the wrong name. */
+function readSecret(
+  variable: string,
+  path: string,
+  faults: string[],
+): { value: string | undefined; origin: Origin } {
+  const read = readTextFile(path) ?? { fault: 'does not exist' }
+  if ('text' in read && read.text.trim() !== '') return { value: read.text.trim(), origin: path }
+  faults.push(`${variable}: the file ${'fault' in read ? read.fault : 'is empty'}`)
+  return { value: undefined, origin: path }
 }
 
 function readEnvFile(
   path: string | undefined,
   required: boolean,
   faults: string[],
-): Record<string, string | undefined> {
+): Readonly<Record<string, string>> {
   if (path === undefined) return {}
-  if (!existsSync(path)) {
+  const read = readTextFile(path)
+  if (!read) {
     if (required) faults.push(`the file of --env-file does not exist: "${resolve(path)}"`)
     return {}
   }
-  return parseEnv(readFileSync(path, 'utf8')) as Record<string, string | undefined>
+  if ('fault' in read) {
+    faults.push(`"${resolve(path)}" ${read.fault}`)
+    return {}
+  }
+  const parsed = parseEnvFile(read.text)
+  faults.push(...parsed.faults.map((fault) => `"${resolve(path)}": ${fault}`))
+  return parsed.values
 }
 
-function unknownVariables(
-  ...sources: readonly Readonly<Record<string, string | undefined>>[]
-): string[] {
+/** A port's name, number and protocol in the variables of a Kubernetes Service. */
+const KUBERNETES: readonly [name: RegExp, isValue: (value: string) => boolean][] = [
+  [/_SERVICE_HOST$/, (value) => isIP(value) !== 0],
+  [/_SERVICE_PORT(_[A-Z0-9_]+)?$/, (value) => /^\d{1,5}$/.test(value)],
+  [/_PORT(_\d+_(TCP|UDP|SCTP))?$/, (value) => /^(tcp|udp|sctp):\/\//.test(value)],
+  [/_PORT_\d+_(TCP|UDP|SCTP)_PROTO$/, (value) => /^(tcp|udp|sctp)$/.test(value)],
+  [/_PORT_\d+_(TCP|UDP|SCTP)_PORT$/, (value) => /^\d{1,5}$/.test(value)],
+  [/_PORT_\d+_(TCP|UDP|SCTP)_ADDR$/, (value) => isIP(value) !== 0],
+]
+
+/**
+ * Whether a variable is one of those that Kubernetes gives every pod for a Service called "validonx" or
+ * "validonx-…". They are known by name and value together, so a slip in a setting of ours is still seen.
+ */
+const isFromKubernetes = (name: string, value: string): boolean =>
+  name.startsWith('VALIDONX_') &&
+  KUBERNETES.some(([form, isValue]) => form.test(name) && isValue(value.trim()))
+
+function faultsOfNames(sources: readonly Source[]): string[] {
   const known = new Set(
     entries().flatMap(([, { variable, secret }]) =>
       secret ? [variable, `${variable}_FILE`] : [variable],
     ),
   )
-  const named = sources.flatMap((source) => Object.keys(source))
+  const named = sources.flatMap(({ variables }) => Object.keys(variables))
   return [...new Set(named)]
-    .filter((name) => name.startsWith('VALIDONX_') && !known.has(name))
+    .filter((name) => isOurs(name) && !known.has(name))
+    .map((name) => `${asAscii(name)} is not a setting of validonx`)
     .sort()
 }
 
-function isDatabaseUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false
-  const url = new URL(text)
-  return (
-    isDecodable(url.username) &&
-    isDecodable(url.password) &&
-    /^(mysql|mariadb):$/.test(url.protocol) &&
-    url.username !== '' &&
-    (url.pathname === '' || url.pathname === '/')
-  )
-}
-
-function isDecodable(text: string): boolean {
-  try {
-    decodeURIComponent(text)
-    return true
-  } catch {
-    return false
-  }
-}
+/** With an invisible or foreign character as its number, so that it can be seen. */
+const asAscii = (text: string): string =>
+  text.replace(/[^\x21-\x7e]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)
 
 function isAppKey(text: string): boolean {
   return /^[A-Za-z0-9+/_-]{43}=?$/.test(text) && Buffer.from(text, 'base64').length === 32

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { entries, inspectConfig, presentable } from '../../core/config.js'
 import { AppError } from '../../core/errors.js'
 import { createCommand } from '../command.js'
@@ -13,13 +14,16 @@ export const config = (runtime: Runtime) =>
     ],
   }).action(
     withTerminal(runtime, async ({ terminal }, options: CommonOptions) => {
-      const { values, origins, faults } = inspectConfig(sourcesOf(runtime, options))
-      const rows = entries().map(([name, { variable, about }]) => ({
-        variable,
-        about,
-        value: presentable(name, values[name]),
-        origin: origins[name],
-      }))
+      const { values, origins, faults, ignored, isProduction } = inspectConfig(
+        sourcesOf(runtime, options),
+      )
+      const isEmbedded =
+        origins.databaseUrl === 'default' && origins.runtimeUrl === 'default' && !isProduction
+      const rows = entries().map(([name, { variable }]) =>
+        name === 'databaseUrl' && isEmbedded
+          ? { variable, value: `server in ${resolve(values.home ?? '')}`, origin: 'embedded' }
+          : { variable, value: presentable(name, values[name]), origin: origins[name] },
+      )
       await terminal.rows(
         rows,
         [
@@ -29,6 +33,10 @@ export const config = (runtime: Runtime) =>
         ],
         ({ variable, value, origin }) => ({ variable, value: value === '' ? null : value, origin }),
       )
+      if (ignored.length > 0)
+        terminal.remark(
+          `Ignored, because Kubernetes made them for a Service: ${ignored.join(', ')}`,
+        )
       if (faults.length > 0) throw new AppError('CONFIG.INVALID', faults).with({ faults })
     }),
   )

@@ -3,13 +3,7 @@ import { asAppError } from '../../core/errors.js'
 import { createLog } from '../../core/log.js'
 import type { Examined } from '../../core/platform/examine-installation.js'
 import { createCommand } from '../command.js'
-import {
-  type CommonOptions,
-  isProduction,
-  type Runtime,
-  sourcesOf,
-  withTerminal,
-} from '../runtime.js'
+import { type CommonOptions, type Runtime, sourcesOf, withTerminal } from '../runtime.js'
 import { printable, type Terminal } from '../terminal.js'
 
 const MARKS = { ok: '✓', warning: '!', fault: '✗' } as const
@@ -36,7 +30,7 @@ async function examine(
   options: CommonOptions,
   terminal: Terminal,
 ): Promise<Examined[]> {
-  const { values, faults } = inspectConfig(sourcesOf(runtime, options))
+  const { values, faults, isProduction } = inspectConfig(sourcesOf(runtime, options))
   if (faults.length > 0)
     return faults.map((fault) => ({
       area: 'settings',
@@ -48,7 +42,7 @@ async function examine(
   const config = values as Config
   const settings: Examined = { area: 'settings', state: 'ok', says: 'every setting can be read' }
   const log = createLog('warn', (line) => runtime.stderr.write(line))
-  const open = { role: 'operator', log, isProduction: isProduction(runtime) } as const
+  const open = { role: 'operator', log, isProduction } as const
   const { openForInit, openPlatform } = await import('../../core/platform/open-platform.js')
   const { examineInstallation } = await import('../../core/platform/examine-installation.js')
   const platform = await openPlatform(config, {

@@ -1,6 +1,6 @@
 import { initPlatform } from '../../core/platform/init-platform.js'
 import { createCommand } from '../command.js'
-import { isProduction, type Runtime, withSession } from '../runtime.js'
+import { type Runtime, withSession } from '../runtime.js'
 import { formatFields } from '../terminal.js'
 
 export const init = (runtime: Runtime) =>
@@ -14,7 +14,8 @@ export const init = (runtime: Runtime) =>
   }).action(
     withSession(runtime, async ({ terminal, loaded, log }) => {
       const { openForInit } = await import('../../core/platform/open-platform.js')
-      const { ctx } = await openForInit(loaded.config, { log, isProduction: isProduction(runtime) })
+      const { isProduction } = loaded
+      const { ctx } = await openForInit(loaded.config, { log, isProduction })
       await using _ = ctx
       const platform = await initPlatform(ctx, (step) => terminal.remark(`· ${step}`))
       await terminal.record(

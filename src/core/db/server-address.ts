@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { readServiceUrl } from '../service-url.js'
 
 /** Where a database server listens, and how to talk to it. */
 export type ServerAddress = {
@@ -22,13 +23,9 @@ export function parseDatabaseUrl(
   text: string,
   tls: TlsSettings,
 ): { address: ServerAddress; login: Login } {
-  const url = new URL(text)
-  const host = url.hostname.replace(/^\[|\]$/g, '')
-  const socketPath = url.searchParams.get('socket') ?? undefined
-  return {
-    login: { user: decodeURIComponent(url.username), password: decodeURIComponent(url.password) },
-    address: addressOf({ host, port: url.port === '' ? 3306 : Number(url.port), socketPath }, tls),
-  }
+  const { user, password, host, port = 3306, parameters } = readServiceUrl(text)
+  const socketPath = parameters.get('socket') ?? undefined
+  return { login: { user, password }, address: addressOf({ host, port, socketPath }, tls) }
 }
 
 /** Adds the TLS rule: verified by default for every server that is not on this machine. */
@@ -56,6 +53,6 @@ export function formatDatabaseUrl(
 ): string {
   const login = `${encodeURIComponent(user)}:${encodeURIComponent(password)}`
   return socketPath === undefined
-    ? `mysql://${login}@${host.includes(':') ? `[${host}]` : host}:${port}`
+    ? `mysql://${login}@${host.includes(':') ? `[${host.replace('%', '%25')}]` : host}:${port}`
     : `mysql://${login}@localhost?socket=${encodeURIComponent(socketPath)}`
 }

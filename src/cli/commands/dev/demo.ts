@@ -8,7 +8,7 @@ import { ensureProduct } from '../../../core/products/create-product.js'
 import { provisionTenant } from '../../../core/provisioning/provision-tenant.js'
 import { enterTenant } from '../../../core/tenants/scope.js'
 import { createCommand } from '../../command.js'
-import { isProduction, type Runtime, type Session, withSession } from '../../runtime.js'
+import { type Runtime, type Session, withSession } from '../../runtime.js'
 import { untilStopped, withServer } from '../../serving.js'
 import { reportStages, showProvisioned } from '../tenant/shown.js'
 
@@ -52,13 +52,13 @@ export const devDemo = (runtime: Runtime) =>
 async function prepare(
   session: Session,
 ): Promise<{ apiKey: string; licenseKey: string; startedServer: boolean }> {
-  const { runtime, terminal, loaded, log, signal } = session
+  const { terminal, loaded, log, signal } = session
   const { openPlatform } = await import('../../../core/platform/open-platform.js')
   terminal.note('starting the embedded database server and preparing the platform …')
   const { ctx, startedServer } = await openPlatform(loaded.config, {
     role: 'operator',
     log,
-    isProduction: isProduction(runtime),
+    isProduction: loaded.isProduction,
     report: (step) => terminal.live(`${step} …`),
   })
   await using _ = ctx

@@ -1,0 +1,72 @@
+import { mkdtemp, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { newAppKey } from '../../src/core/crypto/keyring.js'
+import { runCli } from '../support/house.js'
+
+const rowsOf = (out: string): Record<string, { value: string | null; origin: string }> =>
+  Object.fromEntries(
+    out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+      .map(({ variable, ...row }) => [variable, row]),
+  )
+
+test('config names the file that each value comes from', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'validonx-config-'))
+  const [envFile, key] = [join(folder, 'production.env'), join(folder, 'key')]
+  await writeFile(key, newAppKey())
+  await writeFile(envFile, `VALIDONX_HOST=10.0.0.1\nVALIDONX_APP_KEY_FILE=${key}\n`)
+
+  const { out, exit } = await runCli({ VALIDONX_HOME: '/srv/home' }, [
+    'config',
+    '--json',
+    `--env-file=${envFile}`,
+  ])
+
+  expect(exit).toBe(0)
+  expect(rowsOf(out)).toMatchObject({
+    VALIDONX_HOST: { value: '10.0.0.1', origin: envFile },
+    VALIDONX_APP_KEY: { value: '***', origin: key },
+    VALIDONX_HOME: { value: '/srv/home', origin: 'environment' },
+    VALIDONX_PORT: { value: '8080', origin: 'default' },
+  })
+})
+
+test('config names the embedded server if it would be used', async () => {
+  const row = async (environment: Record<string, string>) =>
+    rowsOf((await runCli(environment, ['config', '--json'])).out).VALIDONX_DATABASE_URL
+
+  expect(await row({ VALIDONX_HOME: '/srv/home' })).toEqual({
+    value: 'server in /srv/home',
+    origin: 'embedded',
+  })
+  expect(await row({ NODE_ENV: 'production' })).toEqual({ value: null, origin: 'default' })
+  expect(await row({ VALIDONX_RUNTIME_URL: 'mysql://a:b@db' })).toEqual({
+    value: null,
+    origin: 'default',
+  })
+})
+
+test('config names the variables of Kubernetes that it ignores', async () => {
+  const { said, exit } = await runCli({ VALIDONX_PORT: 'tcp://10.0.0.1:80' }, ['config'])
+
+  expect(exit).toBe(0)
+  expect(said).toContain('VALIDONX_PORT')
+})
+
+test('NODE_ENV=production in .env refuses to start the embedded server', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'validonx-config-'))
+  const envFile = join(folder, 'production.env')
+  await writeFile(envFile, `NODE_ENV=production\nVALIDONX_APP_KEY=${newAppKey()}\n`)
+
+  const { said, exit } = await runCli({ VALIDONX_HOME: folder }, [
+    'tenant',
+    'list',
+    `--env-file=${envFile}`,
+  ])
+
+  expect([exit, said]).toEqual([78, expect.stringContaining('CONFIG.DATABASE_MISSING')])
+})
