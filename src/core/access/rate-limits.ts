@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
+import { isIP } from 'node:net'
 import { Redis } from 'ioredis'
 import {
   RateLimiterMemory as LibraryMemory,
@@ -10,6 +11,7 @@ import {
 import { monthOf } from '../billing/plan.js'
 import { AppError } from '../errors.js'
 import type { Log } from '../log.js'
+import { readServiceUrl } from '../service-url.js'
 import type { KeyStanding, RateLimit } from './api-key-store.js'
 
 /** How the requests of one key, tenant or address stand in their window. */
@@ -66,7 +68,8 @@ export class RateLimits {
     this.#defaults = options.defaults
     this.#prefix = options.prefix
     if (options.redisUrl === undefined) return
-    this.#redis = new Redis(options.redisUrl, {
+    this.#redis = new Redis({
+      ...redisAddress(options.redisUrl),
       // a request must not wait for Redis to come back
       enableOfflineQueue: false,
       maxRetriesPerRequest: 1,
@@ -75,17 +78,21 @@ export class RateLimits {
       retryStrategy: (times) => Math.min(times * 50, 1_000),
     })
     let isAway = false
-    this.#redis.on('error', () => {
-      if (!isAway) options.log.warn('Redis is away: each process counts requests for itself')
+    this.#redis.on('error', (error) => {
+      this.#lastError = error
+      if (!isAway)
+        options.log.warn('Redis is away: each process counts requests for itself', { error })
       isAway = true
     })
     this.#redis.on('ready', () => {
+      this.#lastError = undefined
       if (isAway) options.log.info('Redis is back')
       isAway = false
     })
   }
 
   readonly #prefix: string
+  #lastError: unknown
 
   /** Resolves once Redis can be asked, where it is configured. @throws Error where it cannot be reached in time */
   async ready(): Promise<void> {
@@ -93,7 +100,7 @@ export class RateLimits {
     try {
       await once(this.#redis, 'ready', { signal: AbortSignal.timeout(3_000) })
     } catch (error) {
-      throw new AppError('REDIS.UNREACHABLE').because(error)
+      throw new AppError('REDIS.UNREACHABLE').because(this.#lastError ?? error)
     }
   }
 
@@ -215,6 +222,20 @@ export class RateLimits {
       : new RateLimiterMemory(options)
     this.#limiters.set(name, limiter)
     return limiter
+  }
+}
+
+/** With `rediss` the certificate is verified, against the address too. */
+function redisAddress(text: string) {
+  const { protocol, user, password, host, port = 6379, path } = readServiceUrl(text)
+  return {
+    host,
+    port,
+    ...(user === '' ? {} : { username: user }),
+    ...(password === '' ? {} : { password }),
+    db: Number(path.slice(1)),
+    // the name is sent for servers that have many certificates; an IP address must not be
+    ...(protocol === 'rediss' ? { tls: isIP(host) ? {} : { servername: host } } : {}),
   }
 }
 
