@@ -1,23 +1,37 @@
 /**
- * What an error of the database driver means, told by errno and phase. Never by its `code` text
- * alone, which mislabels several of MariaDB's numbers.
+ * What an error of the database driver means. Classified by errno, SQLSTATE and phase, never by the
+ * driver's `code`, which mislabels several of MariaDB's numbers. Of the servers' error tables only
+ * mistakes in a statement are our fault ("other"): `tests/core/driver-failure.unit.test.ts` goes
+ * through both tables.
  */
 export type FailureKind =
   | 'unreachable' // nothing was sent: a retry is safe
   | 'too many connections' // nothing was sent: a retry is safe
+  | 'not ready' // the node refused the statement without running it: a retry is safe
   | 'transaction rolled back' // retry the whole transaction
   | 'statement rolled back' // roll back, then retry the whole transaction
   | 'connection lost' // ambiguous: the work may or may not be done
+  | 'outcome unknown' // COMMIT failed in a way that does not say whether it took effect
   | 'access denied'
+  | 'account locked'
+  | 'password expired'
+  | 'host refused'
+  | 'authentication unsupported'
+  | 'password refused' // by the server's password policy
   | 'privilege missing'
   | 'tls'
+  | 'read only'
   | 'disk full'
+  | 'out of resources' // memory, threads, files, prepared statements
+  | 'too large' // for a packet, a transaction cache or a log
+  | 'damaged' // a table, an index or a file of the server
+  | 'refused' // the server's state or settings, whatever they are
   | 'already there'
   | 'duplicate'
   | 'referenced' // other rows point at it
   | 'missing'
   | 'incomparable' // text with characters that the column's set lacks
-  | 'other'
+  | 'other' // a mistake in a statement
 
 export type DriverFailure = {
   readonly kind: FailureKind
@@ -37,48 +51,190 @@ type DriverError = {
   address?: unknown
   port?: unknown
   fatal?: unknown
+  syscall?: unknown
   message?: unknown
   cause?: unknown
 }
 
-const BY_ERRNO: Readonly<Record<number, FailureKind>> = {
-  1040: 'too many connections',
-  1203: 'too many connections',
-  1226: 'too many connections',
-  1205: 'statement rolled back',
-  1969: 'statement rolled back',
-  3024: 'statement rolled back',
-  1317: 'statement rolled back',
-  // MariaDB, where several sessions are the first to write to a new table
-  1467: 'statement rolled back',
-  1213: 'transaction rolled back',
-  1020: 'transaction rolled back',
-  1053: 'connection lost',
-  1927: 'connection lost',
-  2006: 'connection lost',
-  2013: 'connection lost',
-  4031: 'connection lost',
-  1045: 'access denied',
-  1698: 'access denied',
-  1044: 'privilege missing',
-  1142: 'privilege missing',
-  1143: 'privilege missing',
-  1227: 'privilege missing',
-  1410: 'privilege missing',
-  1021: 'disk full',
-  1114: 'disk full',
-  1007: 'already there',
-  1050: 'already there',
-  1061: 'already there',
-  1396: 'already there',
-  1062: 'duplicate',
-  1451: 'referenced',
-  1049: 'missing',
-  1146: 'missing',
-  1267: 'incomparable',
-  3988: 'incomparable',
+type Rule = readonly [
+  kind: FailureKind,
+  numbers: readonly number[],
+  /** For numbers that MySQL and MariaDB use differently, or for several things. */
+  words?: RegExp,
+]
+
+/** The first rule that names the number, and whose words match, decides. */
+const BY_ERRNO: readonly Rule[] = [
+  ['too many connections', [1040, 1203, 1226]],
+  ['not ready', [3032, 3168, 3781, 3783, 3796, 3797, 3798, 3799]],
+  ['not ready', [4049, 4094], /primary|secondary/i],
+  // a node that is not in its cluster; MySQL uses the number for an unknown command
+  ['not ready', [1047]],
+  // 1020: MariaDB's innodb_snapshot_isolation
+  ['transaction rolled back', [1020, 1213, 3101]],
+  // 1412: another session changed the table; 1467: the first to write to a new table (MariaDB)
+  ['statement rolled back', [1205, 1297, 1317, 1412, 1467, 1615, 1689, 1969, 3572]],
+  ['statement rolled back', [3024], /execution time/i],
+  ['connection lost', [1053, 1927, 2006, 2013, 3169]],
+  ['connection lost', [4031], /disconnected/i],
+  ['outcome unknown', [1180, 3100]],
+  ['account locked', [3118, 3955]],
+  ['account locked', [4150, 4151], /account|user/i],
+  ['access denied', [1045, 1698, 1873]],
+  ['password expired', [1820, 1862]],
+  ['host refused', [1042, 1129, 1130]],
+  ['authentication unsupported', [1251, 1275, 1524]],
+  ['authentication unsupported', [4052, 4053, 4058], /authentication|identified|plugin/i],
+  ['password refused', [1819, 1827, 3638]],
+  [
+    'privilege missing',
+    [1044, 1095, 1142, 1143, 1211, 1227, 1370, 1410, 1419, 3202, 3619, 3630, 3879, 3914],
+  ],
+  ['tls', [3159, 3160]],
+  ['tls', [4167], /transport/i],
+  ['read only', [1036, 1223, 1792, 1836, 1874, 1881, 3989]],
+  ['read only', [1290, 4156], /read[-_ ]?only/i],
+  // below 1000 are errors of the files layer: 3 and 20 are writes to a full disk
+  ['disk full', [3, 20, 1021, 1114, 1530, 1811, 1878, 3019, 3675, 3873, 3884]],
+  [
+    'out of resources',
+    [5, 1037, 1038, 1041, 1119, 1135, 1206, 1257, 1436, 1461, 1637, 3015, 3044, 3170, 3950, 3985],
+  ],
+  ['too large', [1153, 1197, 1301, 1705, 1713, 1799, 3068, 3231]],
+  [
+    'damaged',
+    [
+      1016, 1017, 1032, 1033, 1034, 1035, 1194, 1195, 1457, 1459, 1558, 1707, 1712, 1728, 1805,
+      1812, 1814, 1817, 1877, 1932, 3000, 3009, 3510,
+    ],
+  ],
+  // unknown engine, character set or setting; an index or a row too long for the page or row format;
+  // too many rows for max_join_size; a command that the server has switched off
+  ['refused', [1071, 1104, 1115, 1118, 1131, 1132, 1133, 1148, 1231, 1235, 1286, 1470]],
+  ['already there', [1007, 1050, 1061, 1396]],
+  ['duplicate', [1062, 1169, 1586, 1859]],
+  ['referenced', [1217, 1451]],
+  ['missing', [1049, 1146]],
+  ['incomparable', [1267, 1270, 1271, 3988]],
+]
+
+/** What the operating system said, which the server passes on with many numbers of its own. */
+const BY_SYSTEM_ERROR: readonly (readonly [FailureKind, RegExp])[] = [
+  ['disk full', /\b(errno|errcode|error):? (28|122)\b|no space left|quota exceeded/i],
+  ['out of resources', /\b(errno|errcode|error):? (11|12|23|24)\b|too many open files/i],
+  ['read only', /\b(errno|errcode|error):? 30\b|read-only file system/i],
+]
+
+const BY_SQLSTATE: Readonly<Record<string, FailureKind>> = {
+  '08': 'connection lost',
+  '28': 'access denied',
+  '40': 'transaction rolled back',
+  '53': 'out of resources',
+  '54': 'too large',
+  '57': 'not ready',
+  '58': 'damaged',
+  XA: 'refused',
+  '70': 'statement rolled back',
+  HY001: 'out of resources',
+  '25006': 'read only',
+  XA102: 'transaction rolled back',
+  XA106: 'transaction rolled back',
 }
 
+/**
+ * Numbers with the SQLSTATE HY000 that are mistakes in a statement. All others with that state are
+ * the server's: its settings, plugins, files, replication.
+ */
+const MISTAKES: readonly (readonly [from: number, to: number])[] = [
+  [1089, 1089], // keys, and what can be updated or combined
+  [1093, 1093],
+  [1096, 1097],
+  [1099, 1102],
+  [1108, 1111],
+  [1116, 1117],
+  [1137, 1137],
+  [1168, 1168],
+  [1191, 1192],
+  [1204, 1204],
+  [1210, 1215],
+  [1220, 1221],
+  [1224, 1225],
+  [1228, 1233],
+  [1238, 1243],
+  [1245, 1246],
+  [1272, 1272],
+  [1276, 1276],
+  [1283, 1283],
+  [1288, 1288],
+  [1291, 1295],
+  [1299, 1300],
+  [1302, 1306], // routines, views and triggers
+  [1328, 1334],
+  [1345, 1368],
+  [1382, 1382],
+  [1390, 1395],
+  [1409, 1411],
+  [1421, 1424],
+  [1442, 1448],
+  [1454, 1456],
+  [1462, 1466],
+  [1471, 1475],
+  [1479, 1500], // partitions
+  [1502, 1517],
+  [1519, 1523],
+  [1525, 1526],
+  [1531, 1532],
+  [1537, 1537],
+  [1539, 1539],
+  [1542, 1544],
+  [1553, 1553],
+  [1562, 1564],
+  [1566, 1569],
+  [1571, 1572],
+  [1578, 1578],
+  [1628, 1629],
+  [1644, 1648],
+  [1652, 1660],
+  [1691, 1691],
+  [1697, 1697],
+  [1731, 1737],
+  [1739, 1742],
+  [1746, 1748],
+  [1764, 1766],
+  [1769, 1769],
+  [1821, 1833], // foreign keys and forms of ALTER TABLE
+  [1847, 1857],
+  [1860, 1861],
+  [1863, 1863],
+  [1901, 1912], // MariaDB: generated columns, options
+  [1919, 1926],
+  [1977, 1977],
+  [1980, 1981],
+  [3011, 3014],
+  [3025, 3029],
+  [3033, 3043], // geometry
+  [3045, 3055],
+  [3064, 3066],
+  [3069, 3073],
+  [3087, 3088],
+  [3102, 3109],
+  [3122, 3129],
+  [3134, 3134],
+  [3504, 3515],
+  [3573, 3602], // common tables and windows
+  [3636, 3637],
+  [3643, 3644],
+  [3684, 3700], // regular expressions
+  [3754, 3776],
+  [3780, 3780],
+  [3812, 3823],
+  [3905, 3909],
+  [3939, 3943],
+  [3986, 3987],
+  [3994, 3998],
+]
+
+/** Of errors that the driver makes itself, having lost or never had a connection. */
 const BY_CODE: Readonly<Record<string, FailureKind>> = {
   ECONNREFUSED: 'unreachable',
   ENOENT: 'unreachable',
@@ -87,11 +243,10 @@ const BY_CODE: Readonly<Record<string, FailureKind>> = {
   EHOSTUNREACH: 'unreachable',
   ENETUNREACH: 'unreachable',
   ETIMEDOUT: 'unreachable',
-  PROTOCOL_CONNECTION_LOST: 'connection lost',
-  ECONNRESET: 'connection lost',
-  EPIPE: 'connection lost',
   HANDSHAKE_NO_SSL_SUPPORT: 'tls',
   HANDSHAKE_SSL_ERROR: 'tls',
+  AUTH_SWITCH_PLUGIN_ERROR: 'authentication unsupported',
+  MYSQL_CLEAR_PASSWORD_NOT_ENABLED: 'authentication unsupported',
 }
 
 /** The driver's failure behind a thrown value (or behind its causes), or undefined where it is none. */
@@ -121,16 +276,43 @@ function read(error: DriverError): DriverFailure | undefined {
   const endedConnection = error.fatal === true
   const kind =
     (error.name === 'KnexTimeoutError' ? 'too many connections' : undefined) ??
-    (errno !== undefined && fromServer ? BY_ERRNO[errno] : undefined) ??
-    (endedConnection ? (isTls(code, message) ? 'tls' : BY_CODE[code]) : undefined) ??
-    (/connection is in closed state|Connection lost/.test(message)
-      ? 'connection lost'
-      : undefined) ??
-    (fromServer ? 'other' : undefined)
+    (fromServer ? kindOf(errno, stateOf(error), String(error.sqlMessage ?? message)) : undefined) ??
+    (endedConnection ? clientKindOf(error, code, message) : undefined) ??
+    (/connection is in closed state|Connection lost/.test(message) ? 'connection lost' : undefined)
   if (!kind) return undefined
   const said = typeof error.sqlMessage === 'string' ? error.sqlMessage : ''
   return { kind, errno, where: whereOf(error, said), sentence: said || code }
 }
+
+/** What an error that the server sent means. */
+export function kindOf(errno: number | undefined, sqlState: string, sentence: string): FailureKind {
+  const rule = BY_ERRNO.find(
+    ([, numbers, words]) =>
+      errno !== undefined && numbers.includes(errno) && (!words || words.test(sentence)),
+  )
+  if (rule) return rule[0]
+  const system = BY_SYSTEM_ERROR.find(([, words]) => words.test(sentence))
+  if (system) return system[0]
+  const byState = BY_SQLSTATE[sqlState] ?? BY_SQLSTATE[sqlState.slice(0, 2)]
+  if (byState) return byState
+  const isGeneral = sqlState === 'HY000' || sqlState === ''
+  const isMistake = MISTAKES.some(
+    ([from, to]) => errno !== undefined && errno >= from && errno <= to,
+  )
+  return isGeneral && !isMistake ? 'refused' : 'other'
+}
+
+/** What an error means that the driver made itself when a connection ended or never came about. */
+function clientKindOf(error: DriverError, code: string, message: string): FailureKind {
+  if (isTls(code, message)) return 'tls'
+  const known = BY_CODE[code]
+  if (known) return known
+  return error.syscall === 'connect' ? 'unreachable' : 'connection lost'
+}
+
+/** The driver leaves the SQLSTATE out of errors from before the login. */
+const stateOf = ({ sqlState }: DriverError): string =>
+  typeof sqlState === 'string' ? sqlState.replace('#', '') : ''
 
 const isTls = (code: string, message: string): boolean =>
   /^(ERR_TLS|CERT_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_(GET|VERIFY))/.test(code) ||

@@ -76,7 +76,7 @@ export const catalogue = {
     status: 503,
     exit: 69,
     say: (server: string) =>
-      `The database server at ${server} cannot be reached. Check that it runs, and the address in VALIDONX_DATABASE_URL or VALIDONX_RUNTIME_URL.`,
+      `The database server at ${server} cannot be reached. Check that it runs and that this is its address ("validonx config" and "validonx server list" show the addresses in use).`,
   }),
   'DATABASE.ACCESS_DENIED': entry({
     status: 503,
@@ -116,7 +116,86 @@ export const catalogue = {
   'DATABASE.FULL': entry({
     status: 503,
     exit: 75,
-    say: () => 'The database server is out of disk space. Free some and run the command again.',
+    say: () =>
+      'The database server has no space left on its disk, in its quota, or in a tablespace. Free some and try again.',
+  }),
+  'DATABASE.READ_ONLY': entry({
+    status: 503,
+    exit: 75,
+    say: () =>
+      'The database server is read-only, so nothing can be written. Make it writable, or connect to the server that is (after a failover, the new primary).',
+  }),
+  'DATABASE.CONTENDED': entry({
+    status: 503,
+    exit: 75,
+    say: () =>
+      'The database server kept rolling the transaction back because of locks, conflicts or timeouts. Nothing was changed. Try again shortly.',
+  }),
+  'DATABASE.NOT_READY': entry({
+    status: 503,
+    exit: 75,
+    say: () =>
+      'The database server is not ready: it is offline, or not part of its cluster. Nothing was changed. Try again shortly.',
+  }),
+  'DATABASE.OUTCOME_UNKNOWN': entry({
+    status: 503,
+    exit: 75,
+    say: () =>
+      'The database server failed while it committed, so the change may or may not be stored. Check before you repeat it.',
+  }),
+  'DATABASE.OUT_OF_RESOURCES': entry({
+    status: 503,
+    exit: 75,
+    say: () =>
+      'The database server is out of memory, threads, open files or prepared statements. Its error log says which. Try again when it has more.',
+  }),
+  'DATABASE.TOO_LARGE': entry({
+    status: 503,
+    exit: 78,
+    say: () =>
+      "The work is larger than the database server's limits allow. Raise max_allowed_packet, max_binlog_cache_size, or the setting that the cause names.",
+  }),
+  'DATABASE.DAMAGED': entry({
+    status: 503,
+    exit: 69,
+    say: () =>
+      "A table or file of the database server is damaged or missing. Read the server's error log; repair it or restore a backup.",
+  }),
+  'DATABASE.REFUSED': entry({
+    status: 503,
+    exit: 69,
+    say: (errno: number) =>
+      `The database server's settings or state do not allow this (error ${errno}). "validonx doctor" examines its settings; its error log may say more.`,
+  }),
+  'DATABASE.ACCOUNT_LOCKED': entry({
+    status: 503,
+    exit: 77,
+    say: (login: string) =>
+      `The database account ${login} is locked. "validonx init" unlocks the runtime login, "validonx tenant health --all --fix" those of tenants; unlock others with ALTER USER … ACCOUNT UNLOCK.`,
+  }),
+  'DATABASE.PASSWORD_EXPIRED': entry({
+    status: 503,
+    exit: 77,
+    say: (login: string) =>
+      `The password of the database account ${login} has expired. "validonx init" renews the runtime login, "validonx tenant health --all --fix" those of tenants; for others use ALTER USER … PASSWORD EXPIRE NEVER.`,
+  }),
+  'DATABASE.PASSWORD_REFUSED': entry({
+    status: 503,
+    exit: 78,
+    say: (login: string) =>
+      `The database server's password policy refuses the password for ${login}. Passwords are derived from the application key: relax the policy (validate_password, simple_password_check, cracklib_password_check, password_reuse_check) for this account.`,
+  }),
+  'DATABASE.HOST_REFUSED': entry({
+    status: 503,
+    exit: 77,
+    say: () =>
+      'The database server refuses connections from this host. Allow the host, or run FLUSH HOSTS there if too many attempts failed.',
+  }),
+  'DATABASE.AUTH_UNSUPPORTED': entry({
+    status: 503,
+    exit: 77,
+    say: (login: string) =>
+      `The database account ${login} uses an authentication method that the server and validonx do not share. Use caching_sha2_password (MySQL) or mysql_native_password (MariaDB).`,
   }),
   'REDIS.UNREACHABLE': entry({
     status: 503,
@@ -683,27 +762,58 @@ export function asAppError(thrown: unknown): AppError {
     : new AppError('SERVER.INTERNAL').because(thrown)
 }
 
-function asDatabaseError(failure: DriverFailure): AppError {
-  switch (failure.kind) {
+function asDatabaseError({ kind, errno, where, sentence }: DriverFailure): AppError {
+  switch (kind) {
     case 'unreachable':
-      return new AppError('DATABASE.UNREACHABLE', failure.where)
+      return new AppError('DATABASE.UNREACHABLE', where)
     case 'access denied':
-      return new AppError('DATABASE.ACCESS_DENIED', failure.where)
+      return new AppError('DATABASE.ACCESS_DENIED', where)
+    case 'account locked':
+      return new AppError('DATABASE.ACCOUNT_LOCKED', where)
+    case 'password expired':
+      return new AppError('DATABASE.PASSWORD_EXPIRED', where)
+    case 'password refused':
+      return new AppError('DATABASE.PASSWORD_REFUSED', where)
+    case 'host refused':
+      return new AppError('DATABASE.HOST_REFUSED')
+    case 'authentication unsupported':
+      return new AppError('DATABASE.AUTH_UNSUPPORTED', where)
     case 'privilege missing':
-      return new AppError('DATABASE.PRIVILEGES_MISSING', failure.where, failure.sentence)
+      return new AppError('DATABASE.PRIVILEGES_MISSING', where, sentence)
     case 'tls':
-      return new AppError('DATABASE.TLS_REFUSED', failure.where)
+      return new AppError('DATABASE.TLS_REFUSED', where)
     case 'too many connections':
       return new AppError('DATABASE.BUSY')
+    case 'not ready':
+      return new AppError('DATABASE.NOT_READY')
+    case 'transaction rolled back':
+    case 'statement rolled back':
+      return new AppError('DATABASE.CONTENDED')
     case 'connection lost':
       return new AppError('DATABASE.CONNECTION_LOST')
+    case 'outcome unknown':
+      return new AppError('DATABASE.OUTCOME_UNKNOWN')
+    case 'read only':
+      return new AppError('DATABASE.READ_ONLY')
     case 'disk full':
       return new AppError('DATABASE.FULL')
+    case 'out of resources':
+      return new AppError('DATABASE.OUT_OF_RESOURCES')
+    case 'too large':
+      return new AppError('DATABASE.TOO_LARGE')
+    case 'damaged':
+      return new AppError('DATABASE.DAMAGED')
+    case 'refused':
+      return new AppError('DATABASE.REFUSED', errno ?? 0)
     case 'incomparable':
       return new AppError('VALIDATION.FAILED').with({
         value: ['has characters that no id, key or code here is written with: use plain ASCII'],
       })
-    default:
+    case 'already there':
+    case 'duplicate':
+    case 'referenced':
+    case 'missing':
+    case 'other':
       return new AppError('SERVER.INTERNAL')
   }
 }

@@ -1,34 +1,41 @@
 import type { PlatformDb } from '../core/db/connect.js'
+import { isFailure } from '../core/driver-failure.js'
 import type { Readiness } from './routes/health.js'
 
 const ANSWER_WITHIN_MS = 1_000
 const REMEMBERED_MS = 1_000
 
 /**
- * Ready while the platform database answers within a second; asked at most once a second, however
- * many probes there are. One tenant's broken database does not take the process out of service.
+ * Matches no row, so nothing is written or locked; but a server that this login can't write to
+ * (read-only, not in its cluster) refuses it as it would any write. No lease has an empty name.
+ */
+export const WRITE_PROBE = "update leases set pid = pid where name = ''"
+
+type Seen = { readonly reason: string | undefined; readonly at: number }
+
+/**
+ * Ready while the platform database takes writes and answers within a second; asked at most once a
+ * second, however many probes there are. One tenant's broken database does not take the process out of
+ * service.
  */
 export function createReadiness(platform: PlatformDb): { readonly ask: Readiness; stop(): void } {
   let stopping = false
-  let last: { readonly ready: boolean; readonly at: number } | undefined
-  let asking: Promise<boolean> | undefined
+  let last: Seen | undefined
+  let asking: Promise<Seen> | undefined
 
-  const ask = async (): Promise<boolean> => {
+  const ask = async (): Promise<Seen> => {
     let timer: NodeJS.Timeout | undefined
-    const late = new Promise<boolean>((done) => {
-      timer = setTimeout(() => done(false), ANSWER_WITHIN_MS)
+    const late = new Promise<string>((done) => {
+      timer = setTimeout(() => done(NO_ANSWER), ANSWER_WITHIN_MS)
     })
-    const answered = platform.raw('select 1').then(
-      () => true,
-      () => false,
-    )
-    const ready = await Promise.race([answered, late])
+    const answered = platform.raw(WRITE_PROBE).then(() => undefined, reasonOf)
+    const reason = await Promise.race([answered, late])
     clearTimeout(timer)
-    last = { ready, at: performance.now() }
-    return ready
+    last = { reason, at: performance.now() }
+    return last
   }
 
-  const askOnce = (): Promise<boolean> => {
+  const askOnce = (): Promise<Seen> => {
     asking ??= ask().finally(() => {
       asking = undefined
     })
@@ -38,12 +45,17 @@ export function createReadiness(platform: PlatformDb): { readonly ask: Readiness
   return {
     async ask() {
       if (stopping) return { ready: false, reason: 'shutting down' }
-      const ready =
-        last && performance.now() - last.at < REMEMBERED_MS ? last.ready : await askOnce()
-      return ready ? { ready } : { ready, reason: 'the platform database does not answer' }
+      const { reason } =
+        last && performance.now() - last.at < REMEMBERED_MS ? last : await askOnce()
+      return reason === undefined ? { ready: true } : { ready: false, reason }
     },
     stop() {
       stopping = true
     },
   }
 }
+
+const NO_ANSWER = 'the platform database does not answer'
+
+const reasonOf = (error: unknown): string =>
+  isFailure(error, 'read only', 'not ready') ? 'the platform database cannot be written' : NO_ANSWER

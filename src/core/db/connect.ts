@@ -4,6 +4,7 @@ import type { Connection, ConnectionOptions } from 'mysql2'
 import type { Log } from '../log.js'
 import { loadKnex, loadMysql } from './drivers.js'
 import type { Login, ServerAddress } from './server-address.js'
+import { retireIfSpent } from './spent-connection.js'
 
 /** A type for each plane: a tenant's handle does not fit where the platform handle is asked for. */
 export type PlatformDb = Knex & { readonly plane?: 'platform' }
@@ -78,10 +79,12 @@ export async function openConnection(
  * connection was lost. The driver's own `destroy` leaves such a wait open for ever.
  */
 export function cutConnection(connection: Connection): void {
-  // the driver's types leave out the socket that it documents
-  const { stream } = connection as unknown as { stream: Duplex }
-  stream.destroy()
+  streamOf(connection).destroy()
 }
+
+/** The driver's types leave out the socket that it documents. */
+const streamOf = (connection: Connection): Duplex =>
+  (connection as unknown as { stream: Duplex }).stream
 
 /**
  * Sets up a session that was opened or switched. Reads see what is committed when they are asked: what
@@ -100,7 +103,8 @@ export function connectPool<Plane extends Knex>(
   pool: { max: number; acquireTimeoutMs: number },
   log: Log,
 ): Plane {
-  return loadKnex()({
+  const connections = new Map<string, Connection>()
+  const db = loadKnex()({
     client: 'mysql2',
     connection: connectionOptions(reach, database) as unknown as Knex.MySql2ConnectionConfig,
     pool: {
@@ -108,13 +112,23 @@ export function connectPool<Plane extends Knex>(
       max: pool.max,
       acquireTimeoutMillis: pool.acquireTimeoutMs,
       idleTimeoutMillis: 30_000,
-      afterCreate: (connection: Connection, done: (error: Error | null) => void) => {
+      afterCreate: (connection: NamedConnection, done: (error: Error | null) => void) => {
+        connections.set(connection.__knexUid, connection)
+        streamOf(connection).once('close', () => connections.delete(connection.__knexUid))
         connection.query(SESSION_SETUP, (error) => done(error))
       },
     },
     log: knexLog(log),
-  }) as unknown as Plane
+  })
+  db.on('query-error', (error: unknown, query: { __knexUid: string; sql: string }) => {
+    const connection = connections.get(query.__knexUid)
+    if (connection) retireIfSpent(connection, error, query.sql)
+  })
+  return db as unknown as Plane
 }
+
+/** Knex names the connections of its pool, also in what it reports. */
+type NamedConnection = Connection & { readonly __knexUid: string }
 
 /** What Knex asks of a pool that it does not own. */
 export type ConnectionSource = {

@@ -5,7 +5,7 @@ import { isFailure } from '../driver-failure.js'
 import { AppError } from '../errors.js'
 import { fromJsonColumn } from '../parse.js'
 import { affectedBy, type Executor, rowsOf } from './statements.js'
-import { startingOver } from './transaction.js'
+import { isOutcomeUnknown, startingOver } from './transaction.js'
 
 const KEPT_MS = 86_400_000
 /** How long a request that said nothing more is taken to be at work. */
@@ -76,8 +76,8 @@ export async function inIdempotentTransaction<Db extends Executor, T>(
       await store.lend((db) => purge(db, store.now())).catch(() => {})
     return { result, replayed: false }
   } catch (error) {
-    // after a lost connection the answer may be kept already: then the row must stay
-    if (!isFailure(error, 'connection lost'))
+    // if the outcome is unknown, the answer may be kept already: then the row must stay
+    if (!isOutcomeUnknown(error))
       await store.lend((db) => release(db, scopeKey, claimedAt)).catch(() => {})
     throw error
   }

@@ -1,33 +1,68 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Knex } from 'knex'
 import { isFailure } from '../driver-failure.js'
+import { AppError } from '../errors.js'
+import { retrying } from '../retrying.js'
+import { retireIfSpent } from './spent-connection.js'
 
-const ATTEMPTS = 6
+/** Within the patience of most callers, and longer than one lock wait. */
+const RETRY_FOR_MS = 15_000
+const FIRST_PAUSE_MS = 20
+const LONGEST_PAUSE_MS = 1_000
 
 /**
  * Runs `work` in one transaction and starts it over when the server rolled it back (deadlock, lock
- * wait). Only ever the whole of it: after a deadlock the session is out of its transaction, and a
- * statement that went on would be committed alone.
+ * wait, certification conflict). Only ever the whole of it: after a deadlock the session is out of its
+ * transaction, and a statement that went on would be committed alone.
  *
- * @throws what `work` throws; the server's error after six attempts. A connection lost around COMMIT
- *   is not retried: whether the rows are there is for the caller to ask.
+ * @throws what `work` throws; the server's error after 15 s; DATABASE.OUTCOME_UNKNOWN if COMMIT failed
+ *   and the server did not say that it rolled back: whether the rows are there is for the caller to ask
  */
 export const inTransaction = <Db extends Knex, T>(
   db: Db,
   work: (transaction: Db) => Promise<T>,
 ): Promise<T> =>
-  // the callback form: Knex's `await trx.commit()` resolves even where COMMIT failed
-  startingOver(() => db.transaction((transaction) => work(transaction as unknown as Db)))
-
-/** Runs a whole transaction, and again where the server rolled it back. */
-export async function startingOver<T>(transaction: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
+  startingOver(async () => {
+    let isCommitting = false
     try {
-      return await transaction()
+      // the callback form: Knex's `await trx.commit()` resolves even if COMMIT failed
+      return await db.transaction(async (transaction) => {
+        const connection = await transaction.client.acquireConnection()
+        transaction.on('query-error', (error: unknown, { sql }: { sql: string }) =>
+          retireIfSpent(connection, error, sql),
+        )
+        const result = await work(transaction as unknown as Db)
+        isCommitting = true
+        return result
+      })
     } catch (error) {
-      const again = isFailure(error, 'transaction rolled back', 'statement rolled back')
-      if (!again || attempt === ATTEMPTS) throw error
-      await sleep(Math.random() * 20 * 2 ** attempt)
+      throw isCommitting ? failedCommit(error) : error
     }
-  }
-}
+  })
+
+/**
+ * Runs a whole transaction, and again if the server rolled it back or refused it without running it.
+ * An AppError is a decision of ours and ends it.
+ */
+export const startingOver = <T>(transaction: () => Promise<T>): Promise<T> =>
+  retrying(transaction, {
+    isRetryable: (thrown) =>
+      !(thrown instanceof AppError) &&
+      isFailure(thrown, 'transaction rolled back', 'statement rolled back', 'not ready'),
+    forMs: RETRY_FOR_MS,
+    firstPauseMs: FIRST_PAUSE_MS,
+    longestPauseMs: LONGEST_PAUSE_MS,
+  })
+
+/**
+ * What a failed COMMIT means. Only a rollback that the server states is certain; a timeout, a kill or
+ * a node that left its cluster may come after the commit took effect.
+ */
+export const failedCommit = (error: unknown): unknown =>
+  isFailure(error, 'transaction rolled back', 'connection lost')
+    ? error
+    : new AppError('DATABASE.OUTCOME_UNKNOWN').because(error)
+
+/** Whether the work may have taken effect although it failed. */
+export const isOutcomeUnknown = (thrown: unknown): boolean =>
+  isFailure(thrown, 'connection lost', 'outcome unknown') ||
+  (thrown instanceof AppError && thrown.code === 'DATABASE.OUTCOME_UNKNOWN')

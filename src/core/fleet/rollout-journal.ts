@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PlatformDb } from '../db/connect.js'
 import { isFailure } from '../driver-failure.js'
+import { retrying } from '../retrying.js'
 import { type RolloutResult, recordResults } from './rollout-store.js'
 
 const RETRY_FOR_MS = 30_000
@@ -52,23 +53,21 @@ export class RolloutJournal {
     }
   }
 
-  async #persist(results: readonly RolloutResult[]): Promise<void> {
-    for (const giveUpAt = performance.now() + RETRY_FOR_MS; ; ) {
-      try {
-        await recordResults(this.#db, this.#rolloutId, results)
-        return
-      } catch (error) {
-        const again = isFailure(
-          error,
+  #persist(results: readonly RolloutResult[]): Promise<void> {
+    return retrying(() => recordResults(this.#db, this.#rolloutId, results), {
+      isRetryable: (thrown) =>
+        isFailure(
+          thrown,
           'connection lost',
           'unreachable',
           'too many connections',
+          'not ready',
           'transaction rolled back',
           'statement rolled back',
-        )
-        if (!again || performance.now() > giveUpAt) throw error
-        await sleep(200)
-      }
-    }
+        ),
+      forMs: RETRY_FOR_MS,
+      firstPauseMs: 200,
+      longestPauseMs: 1_000,
+    })
   }
 }

@@ -1,16 +1,16 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { requestHash } from '../db/idempotency.js'
 import type { TenantDatabaseManager, TenantPlace } from '../db/tenant-database-manager.js'
 import { isFailure } from '../driver-failure.js'
 import { AppError } from '../errors.js'
 import { parse } from '../parse.js'
+import { retrying } from '../retrying.js'
 import type { TenantScope } from '../tenants/scope.js'
 import { recordUsage, type UsageOutcome, type UsageReport } from './record-usage.js'
 import { RecordUsageInput } from './usage-event.js'
 
 /** Most reports in one transaction: a larger one would only make the first wait for the last. */
 const MAX_BATCH = 500
-const ATTEMPTS = 6
+const RETRY_FOR_MS = 15_000
 
 type Waiting = {
   readonly report: UsageReport
@@ -100,7 +100,7 @@ export class UsageWriter {
         settle(outcomes[index] ?? new AppError('SERVER.INTERNAL'))
     } catch (error) {
       // a statement that the server refuses may be one report's fault: nothing was written, so each by itself
-      if (batch.length > 1 && isFailure(error, 'other')) {
+      if (batch.length > 1 && isFailure(error, 'other', 'refused', 'too large')) {
         for (const each of batch) await this.#answer(tenant, [each])
       } else {
         for (const { fail } of batch) fail(error)
@@ -108,21 +108,24 @@ export class UsageWriter {
     }
   }
 
-  /** Over again where the server rolled it back, or another process used one of the idempotency keys first. */
-  async #commit(tenant: TenantPlace, reports: readonly UsageReport[]): Promise<UsageOutcome[]> {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await recordUsage((work) => this.#databases.lend(tenant, work), tenant, reports)
-      } catch (error) {
-        const again = isFailure(
-          error,
-          'transaction rolled back',
-          'statement rolled back',
-          'duplicate',
-        )
-        if (!again || attempt === ATTEMPTS) throw error
-        await sleep(Math.random() * 5 * 2 ** attempt)
-      }
-    }
+  /** Repeated if the server rolled it back, or another process used one of the idempotency keys first. */
+  #commit(tenant: TenantPlace, reports: readonly UsageReport[]): Promise<UsageOutcome[]> {
+    return retrying(
+      () => recordUsage((work) => this.#databases.lend(tenant, work), tenant, reports),
+      {
+        isRetryable: (thrown) =>
+          !(thrown instanceof AppError) &&
+          isFailure(
+            thrown,
+            'transaction rolled back',
+            'statement rolled back',
+            'not ready',
+            'duplicate',
+          ),
+        forMs: RETRY_FOR_MS,
+        firstPauseMs: 10,
+        longestPauseMs: 1_000,
+      },
+    )
   }
 }

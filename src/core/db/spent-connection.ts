@@ -1,0 +1,14 @@
+import { isFailure } from '../driver-failure.js'
+
+/**
+ * Whether a connection must not be lent again after this error. After a failed COMMIT its transaction
+ * may be open still, and the next one would commit it. A server that became read-only, or left its
+ * cluster, stays so for this connection when others already lead to its successor.
+ */
+const isSpentBy = (error: unknown, sql: string): boolean =>
+  /^\s*commit\b/i.test(sql) || isFailure(error, 'read only', 'not ready')
+
+/** Of Knex's pool and of ours: both destroy a connection that bears this mark. */
+export function retireIfSpent(connection: object, error: unknown, sql: string): void {
+  if (isSpentBy(error, sql)) Object.assign(connection, { __knex__disposed: error })
+}
