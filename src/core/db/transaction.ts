@@ -54,11 +54,12 @@ export const startingOver = <T>(transaction: () => Promise<T>): Promise<T> =>
   })
 
 /**
- * What a failed COMMIT means. Only a rollback that the server states is certain; a timeout, a kill or
- * a node that left its cluster may come after the commit took effect.
+ * What a failed COMMIT means. Certain are a rollback that the server states, and a server that became
+ * read-only: it rolls back. A timeout, a kill or a node that left its cluster may come after the commit
+ * took effect.
  */
 export const failedCommit = (error: unknown): unknown =>
-  isFailure(error, 'transaction rolled back', 'connection lost')
+  isFailure(error, 'transaction rolled back', 'read only', 'connection lost')
     ? error
     : new AppError('DATABASE.OUTCOME_UNKNOWN').because(error)
 
