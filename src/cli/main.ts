@@ -1,23 +1,35 @@
 import { CommanderError } from 'commander'
+import { ownStream } from './output.js'
 import { createProgram } from './program.js'
-import type { Runtime } from './runtime.js'
+import { type Runtime, tell } from './runtime.js'
+import { Terminal, write } from './terminal.js'
 
 /** Runs one command line. The exit status is set, never forced: what is under way ends by itself. */
 export async function main(argv: readonly string[], runtime: Runtime): Promise<void> {
+  // help and the version, as commander prints them
+  let printed: Promise<void> = Promise.resolve()
+  const print = (text: string) => {
+    printed = printed.then(() => write(runtime.stdout, text))
+  }
   try {
-    await createProgram(runtime).parseAsync([...argv], { from: 'user' })
+    await createProgram(runtime, print).parseAsync([...argv], { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     const asked = error.code === 'commander.helpDisplayed' || error.code === 'commander.version'
     runtime.setExit(asked ? 0 : 64)
+  }
+  try {
+    await printed
+  } catch (error) {
+    tell(runtime, new Terminal(runtime, { json: false, environment: runtime.environment }), error)
   }
 }
 
 /** The real process. */
 export const processRuntime = (): Runtime => ({
   stdin: process.stdin,
-  stdout: process.stdout,
-  stderr: process.stderr,
+  stdout: ownStream(1),
+  stderr: ownStream(2),
   environment: process.env,
   folder: process.cwd(),
   setExit(status) {

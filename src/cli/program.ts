@@ -74,8 +74,15 @@ import { webhookRedeliver } from './commands/webhook/redeliver.js'
 import { webhookTest } from './commands/webhook/test.js'
 import type { Runtime } from './runtime.js'
 
-/** All that validonx can do, on one screen. A factory: commander keeps what it has parsed. */
-export function createProgram(runtime: Runtime): Command {
+/**
+ * All that validonx can do, on one screen. A factory: commander keeps what it has parsed.
+ *
+ * @param print prints help and the version
+ */
+export function createProgram(
+  runtime: Runtime,
+  print: (text: string) => void = (text) => runtime.stdout.write(text),
+): Command {
   const program = new Command('validonx')
     .description(
       'Administers a licensing platform that gives each tenant a MySQL database of its own.',
@@ -226,19 +233,19 @@ export function createProgram(runtime: Runtime): Command {
       'after',
       '\nExamples:\n  # see it work, with a database server of its own\n  $ validonx dev demo\n  # a tenant, its database and its first API key\n  $ validonx tenant provision acme\n',
     )
-  return settle(program, runtime)
+  return settle(program, runtime, print)
 }
 
 /** Output through the runtime's streams, and errors thrown rather than the process left, all the way down. */
-function settle(command: Command, runtime: Runtime): Command {
+function settle(command: Command, runtime: Runtime, print: (text: string) => void): Command {
   command.exitOverride().configureOutput({
-    writeOut: (text) => runtime.stdout.write(text),
+    writeOut: print,
     writeErr: (text) => runtime.stderr.write(text),
     getOutHelpWidth: () => runtime.stdout.columns ?? 80,
     getErrHelpWidth: () => runtime.stderr.columns ?? 80,
     getOutHasColors: () => false,
     getErrHasColors: () => false,
   })
-  for (const child of command.commands) settle(child, runtime)
+  for (const child of command.commands) settle(child, runtime, print)
   return command
 }

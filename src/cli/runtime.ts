@@ -131,7 +131,8 @@ function optionsByName(options: CommonOptions): { [Name in SettingName]?: string
   return Object.fromEntries(named.map((name) => [name, settings[name] as string | undefined]))
 }
 
-function tell(runtime: Runtime, terminal: Terminal, thrown: unknown): void {
+/** Prints an error to stderr and sets the exit status. */
+export function tell(runtime: Runtime, terminal: Terminal, thrown: unknown): void {
   if (isLeft(thrown)) {
     terminal.note('Nothing was done.')
     runtime.setExit(130)

@@ -2,11 +2,12 @@ import type { Readable, Writable } from 'node:stream'
 import { styleText } from 'node:util'
 import Table from 'cli-table3'
 import { AppError } from '../core/errors.js'
+import type { OwnStream } from './output.js'
 
 export type Streams = {
   readonly stdin: Readable & { readonly isTTY?: boolean }
-  readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number }
-  readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number }
+  readonly stdout: OwnStream
+  readonly stderr: OwnStream
 }
 
 export type Column<Row> = {
@@ -44,10 +45,32 @@ export class Terminal {
     return this.#streams.stdin.isTTY === true && this.#streams.stderr.isTTY === true
   }
 
-  /** A result. Resolves when it has left this process. */
+  /** A result. Resolves when it has left this process. @throws OUTPUT.NOT_WRITTEN, ReaderLeft */
   async result(text: string): Promise<void> {
     this.#endLiveLine()
     await write(this.#streams.stdout, `${text}\n`)
+  }
+
+  /** A result that goes with those on stdout and isn't one of their rows. @throws as `result` does */
+  async appendix(text: string): Promise<void> {
+    this.#endLiveLine()
+    await write(this.#streams.stderr, `${text}\n`)
+  }
+
+  /**
+   * A secret that can't be shown again: `what` is revoked if it doesn't leave this process.
+   *
+   * @throws OUTPUT.SECRET_NOT_SHOWN
+   */
+  async secret(what: string, object: unknown, text: () => string): Promise<void> {
+    if (this.#streams.stdout.isClosed)
+      throw new AppError('OUTPUT.SECRET_NOT_SHOWN', what, 'it is closed')
+    try {
+      await this.record(object, text)
+    } catch (error) {
+      const reason = error instanceof ReaderLeft ? 'its reader has left' : reasonOf(error)
+      throw new AppError('OUTPUT.SECRET_NOT_SHOWN', what, reason).because(error)
+    }
   }
 
   /** A result as one object: itself with `--json`, else what `text` makes of it. */
@@ -154,13 +177,21 @@ export class ReaderLeft extends Error {
   override readonly name = 'ReaderLeft'
 }
 
-const write = (stream: Writable, text: string): Promise<void> =>
+/** Resolves when the text has left this process. @throws OUTPUT.NOT_WRITTEN, ReaderLeft */
+export const write = (stream: Writable, text: string): Promise<void> =>
   new Promise((done, fail) => {
     stream.write(text, (error) => {
       if (!error) done()
-      else fail((error as NodeJS.ErrnoException).code === 'EPIPE' ? new ReaderLeft() : error)
+      else if ((error as NodeJS.ErrnoException).code === 'EPIPE') fail(new ReaderLeft())
+      else fail(new AppError('OUTPUT.NOT_WRITTEN', reasonOf(error)).because(error))
     })
   })
+
+/** `ENOSPC: no space left on device, write` without the system call. */
+const reasonOf = (error: unknown): string => {
+  const cause = error instanceof AppError ? error.cause : error
+  return cause instanceof Error ? cause.message.replace(/, \w+$/, '') : String(cause)
+}
 
 const NO_BORDERS = {
   top: '',

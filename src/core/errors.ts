@@ -28,6 +28,19 @@ export const catalogue = {
     say: (what: string) => `${what} was interrupted. Run the command again to go on from there.`,
   }),
 
+  'OUTPUT.NOT_WRITTEN': entry({
+    status: 500,
+    exit: 74,
+    say: (reason: string) =>
+      `The result could not be written to standard output: ${reason}. What was done stays done.`,
+  }),
+  'OUTPUT.SECRET_NOT_SHOWN': entry({
+    status: 500,
+    exit: 74,
+    say: (what: string, reason: string) =>
+      `The ${what} could not be written to standard output (${reason}), so it was revoked: nobody has it. Run the command again where its output can be read.`,
+  }),
+
   'CONFIG.INVALID': entry({
     status: 500,
     exit: 78,
@@ -574,6 +587,18 @@ export const catalogue = {
     exit: 66,
     say: (key: string, slug: string) =>
       `Tenant "${slug}" has no live API key "${key}". "validonx apikey list --tenant ${slug}" shows those it has.`,
+  }),
+  'API_KEY.NONE_SHOWN': entry({
+    status: 409,
+    exit: 66,
+    say: (slug: string) =>
+      `Tenant "${slug}" has no live API key to rotate. "validonx apikey create --tenant ${slug}" makes one.`,
+  }),
+  'API_KEY.REVOKED_WHILE_SHOWN': entry({
+    status: 409,
+    exit: 75,
+    say: (prefix: string) =>
+      `API key ${prefix} was revoked while it was being shown. Don't use it: run the command again for another.`,
   }),
   'API_KEY.INVALID_STATE': entry({
     status: 409,

@@ -2,12 +2,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, inject } from 'vitest'
 import { type ApiKey, isLive } from '../../src/core/access/api-key.js'
 import { listApiKeys } from '../../src/core/access/api-key-store.js'
-import { createApiKey } from '../../src/core/access/create-api-key.js'
+import { addApiKey, createApiKey } from '../../src/core/access/create-api-key.js'
 import { revokeApiKey } from '../../src/core/access/revoke-api-key.js'
-import { type Rotated, rotateApiKey } from '../../src/core/access/rotate-api-key.js'
+import {
+  type Rotated,
+  rotateApiKey,
+  rotateApiKeyOnce,
+} from '../../src/core/access/rotate-api-key.js'
 import type { Context } from '../../src/core/context.js'
 import { Keyring, newAppKey } from '../../src/core/crypto/keyring.js'
 import { quoteName } from '../../src/core/db/sql.js'
+import { inTransaction } from '../../src/core/db/transaction.js'
 import { newId } from '../../src/core/ids.js'
 import { enterTenant } from '../../src/core/tenants/scope.js'
 import { getTenant } from '../../src/core/tenants/tenant-store.js'
@@ -285,40 +290,163 @@ describe('validonx apikey rotate', () => {
     expect(await liveKeysOf(ctx, tenant.slug)).toHaveLength(1)
   })
 
-  test('rotating again and again leaves two live keys at the most', async ({
+  const endOf = async (ctx: Context, slug: string, id: string): Promise<Date | undefined> => {
+    const key = (await keysOf(ctx, slug)).find((each) => each.id === id)
+    return key?.revokedAt ?? key?.expiresAt
+  }
+
+  test('rotating again and again keeps every key until the end it was promised', async ({
     cli,
     ctx,
     tenant,
   }) => {
+    const { slug } = tenant
     const secrets = [tenant.apiKey]
-    for (let round = 0; round < 5; round += 1) {
-      const { out } = await cli('apikey', 'rotate', '--tenant', tenant.slug, '--json')
-      secrets.push(JSON.parse(out).secret)
-      expect(await liveKeysOf(ctx, tenant.slug)).toHaveLength(2)
-      const open = await Promise.all(secrets.map((secret) => opensAfresh(ctx, secret)))
-      expect(open.lastIndexOf(false)).toBe(secrets.length - 3)
-      expect(open.slice(-2)).toEqual([true, true])
+    const promised = new Map<string, string>()
+    for (const grace of ['24h', '1h', '7d', '24h']) {
+      const { out } = await cli(
+        ...['apikey', 'rotate', '--tenant', slug, '--json', '--grace', grace],
+      )
+      const { secret, old_key_ends, still_working } = JSON.parse(out)
+      secrets.push(secret)
+      const newest = still_working[0]
+      expect(newest.ends_at).toBe(old_key_ends)
+      for (const { id, ends_at } of still_working) {
+        expect(promised.get(id) ?? ends_at).toBe(ends_at)
+        promised.set(id, ends_at)
+      }
+      expect(still_working).toHaveLength(secrets.length - 1)
+      expect(await Promise.all(secrets.map((each) => opensAfresh(ctx, each)))).toEqual(
+        secrets.map(() => true),
+      )
     }
+
+    const ends = await Promise.all(
+      [...promised].map(async ([id, end]) => [(await endOf(ctx, slug, id))?.toISOString(), end]),
+    )
+    expect(ends).toHaveLength(4)
+    for (const [end, said] of ends) expect(end).toBe(said)
   })
 
-  test('of many rotations at once no more than two keys live, and one of those shown', async ({
+  test('says until when each of the earlier keys still works', async ({ cli, tenant }) => {
+    const at = ['apikey', 'rotate', '--tenant', tenant.slug]
+    const first = await cli(...at)
+    const second = await cli(...at)
+
+    const shortOf = (secret: string) => `${secret.slice(0, 9)}…${secret.slice(-4)}`
+    const successor = /vx_[0-9A-Za-z]{39}/.exec(first.out)?.[0] ?? ''
+    const firstEnd = /old key ends +(\S+)/.exec(first.out)?.[1]
+    const secondEnd = /old key ends +(\S+)/.exec(second.out)?.[1]
+    expect(second.out).toMatch(new RegExp(`still works +${shortOf(successor)} until ${secondEnd}`))
+    expect(second.out).toMatch(
+      new RegExp(`still works +${shortOf(tenant.apiKey)} until ${firstEnd}`),
+    )
+  })
+
+  test.for([
+    ['1h', 'keeps'],
+    ['24h', 'keeps'],
+    ['365d', 'keeps'],
+    ['0', 'ends'],
+  ] as const)(
+    'naming a key that is in its grace with --grace %s %s the end it was promised',
+    async ([grace, what], { cli, ctx, tenant }) => {
+      const { slug } = tenant
+      const first = await rotate(ctx, slug, { graceSeconds: 7200 })
+      const id = first.replaced.id
+
+      const { exit, out } = await cli(
+        ...['apikey', 'rotate', '--tenant', slug, '--key', id, '--grace', grace],
+        ...['--yes', '--json'],
+      )
+
+      const end = await endOf(ctx, slug, id)
+      expect(exit).toBe(0)
+      expect(await opensAfresh(ctx, tenant.apiKey)).toBe(what === 'keeps')
+      if (what === 'keeps') {
+        expect(end).toEqual(first.oldEndsAt)
+        expect(JSON.parse(out).old_key_ends).toBe(end?.toISOString())
+      }
+      expect(await opensAfresh(ctx, first.secret)).toBe(true)
+    },
+  )
+
+  test('--grace 0 without a name ends the newest key and not one that was promised more', async ({
+    cli,
     ctx,
-    tenant: { slug },
+    tenant,
   }) => {
-    const shown: Rotated[] = []
+    const { slug } = tenant
+    const first = await rotate(ctx, slug)
+
+    const { exit } = await cli('apikey', 'rotate', '--tenant', slug, '--grace', '0', '--yes')
+
+    expect(exit).toBe(0)
+    expect(await opensAfresh(ctx, first.secret)).toBe(false)
+    expect(await opensAfresh(ctx, tenant.apiKey)).toBe(true)
+    expect(await endOf(ctx, slug, first.replaced.id)).toEqual(first.oldEndsAt)
+  })
+
+  test('of many rotations at once, each that succeeded has shown a key that works', async ({
+    ctx,
+    tenant: { slug, apiKey },
+  }) => {
     const outcomes = await Promise.allSettled(
-      Array.from({ length: 8 }, () =>
-        rotateApiKey(ctx, { slug }, async (rotated) => {
-          shown.push(rotated)
-        }),
-      ),
+      Array.from({ length: 8 }, () => rotateApiKey(ctx, { slug }, async () => {})),
     )
 
-    const live = await liveKeysOf(ctx, slug)
-    expect(outcomes.some(({ status }) => status === 'fulfilled')).toBe(true)
-    expect(live.length).toBeLessThanOrEqual(2)
-    const open = await Promise.all(shown.map(({ secret }) => opensAfresh(ctx, secret)))
-    expect(open.filter(Boolean).length).toBeGreaterThanOrEqual(1)
+    const shown = outcomes.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+    const refused = outcomes.flatMap((each) => (each.status === 'rejected' ? [each.reason] : []))
+    expect(shown.length).toBeGreaterThan(0)
+    expect(refused.map(({ code }) => code).filter((code) => code !== 'LEASE.HELD')).toEqual([])
+    const works = await Promise.all(
+      [apiKey, ...shown.map(({ secret }) => secret)].map((secret) => opensAfresh(ctx, secret)),
+    )
+    expect(works).toEqual(works.map(() => true))
+    for (const { replaced, oldEndsAt } of shown)
+      expect(await endOf(ctx, slug, replaced.id)).toEqual(oldEndsAt)
+  })
+
+  test('a rotation by the API keeps a key that is being shown at a terminal, and its own promise', async ({
+    ctx,
+    tenant: { slug, apiKey },
+  }) => {
+    const [old] = await liveKeysOf(ctx, slug)
+    let atApi: Rotated | undefined
+    const atTerminal = await rotateApiKey(ctx, { slug, graceSeconds: 60 }, async () => {
+      const input = { slug, key: old?.id, graceSeconds: 7200 }
+      atApi = (await rotateApiKeyOnce(ctx, input)).result
+    })
+
+    const secrets = [apiKey, atTerminal.secret, atApi?.secret ?? '']
+    expect(await Promise.all(secrets.map((each) => opensAfresh(ctx, each)))).toEqual([
+      true,
+      true,
+      true,
+    ])
+    expect(atTerminal.oldEndsAt).toEqual(atApi?.oldEndsAt)
+    expect(await endOf(ctx, slug, old?.id ?? '')).toEqual(atApi?.oldEndsAt)
+  })
+
+  test('a key that was revoked while it was shown is reported, and the old one is left', async ({
+    ctx,
+    tenant: { slug, apiKey },
+  }) => {
+    const rotated = rotateApiKey(ctx, { slug, graceSeconds: 0 }, async ({ key }) => {
+      await revokeApiKey(ctx, { slug, key: key.id })
+    })
+
+    await expect(rotated).rejects.toMatchObject({ code: 'API_KEY.REVOKED_WHILE_SHOWN' })
+    expect(await opensAfresh(ctx, apiKey)).toBe(true)
+  })
+
+  test('without a live key there is nothing to rotate', async ({ cli, ctx, tenant: { slug } }) => {
+    for (const { id } of await liveKeysOf(ctx, slug)) await revokeApiKey(ctx, { slug, key: id })
+
+    const { exit, said } = await cli('apikey', 'rotate', '--tenant', slug)
+
+    expect([exit, said]).toEqual([66, expect.stringContaining('API_KEY.NONE_SHOWN')])
+    expect(said).toContain(`Tenant "${slug}" has no live API key to rotate`)
   })
 
   /** The terminal goes away before the key was seen. */
@@ -332,59 +460,68 @@ describe('validonx apikey rotate', () => {
   const usable = async (ctx: Context, secrets: readonly string[]): Promise<number> =>
     (await Promise.all(secrets.map((secret) => opensAfresh(ctx, secret)))).filter(Boolean).length
 
-  test('one that is cut off before the key was shown leaves one successor after the next run', async ({
-    ctx,
-    cli,
-    tenant,
-  }) => {
-    const { slug } = tenant
-    for (let times = 0; times < 3; times += 1) {
-      await cutOff(ctx, slug)
-      expect((await liveKeysOf(ctx, slug)).length).toBeLessThanOrEqual(2)
-      expect(await opensAfresh(ctx, tenant.apiKey)).toBe(true)
-    }
-    const { out, exit } = await cli('apikey', 'rotate', '--tenant', slug, '--json')
+  /** As a process leaves it that was killed before the key was shown. */
+  const killed = async (ctx: Context, slug: string, key?: ApiKey): Promise<ApiKey> => {
+    const [first] = await liveKeysOf(ctx, slug)
+    const old = key ?? (first as ApiKey)
+    const made = await inTransaction(ctx.platform, (transaction) =>
+      addApiKey(ctx, transaction, {
+        ...old,
+        isBootstrap: false,
+        replacesId: old.id,
+        deliveredAt: undefined,
+      }),
+    )
+    return made.key
+  }
 
-    expect(exit).toBe(0)
-    const live = await liveKeysOf(ctx, slug)
-    const [old, successor, ...more] = live
-    expect(more).toEqual([])
-    expect(old?.prefix).toBe(tenant.apiKey.slice(0, 9))
-    expect(successor?.prefix).toBe(JSON.parse(out).prefix)
-    expect(await usable(ctx, [tenant.apiKey, JSON.parse(out).secret])).toBe(2)
-  })
+  test.for([86_400, 0])(
+    'a key that could not be shown is revoked, and the old one is left as it was (grace %i s)',
+    async (graceSeconds, { ctx, tenant: { slug, apiKey } }) => {
+      for (let times = 0; times < 2; times += 1) {
+        await cutOff(ctx, slug, { graceSeconds })
 
-  test('one without grace that is cut off leaves exactly one key after the next run', async ({
-    ctx,
-    cli,
-    tenant: { slug },
-  }) => {
-    await cutOff(ctx, slug, { graceSeconds: 0 })
-    const unseen = await liveKeysOf(ctx, slug)
-    const { out, exit } = await cli('apikey', 'rotate', '--tenant', slug, '--json')
+        const [old, ...more] = await liveKeysOf(ctx, slug)
+        expect([old?.expiresAt, more]).toEqual([undefined, []])
+        expect(await opensAfresh(ctx, apiKey)).toBe(true)
+      }
+    },
+  )
 
-    expect(unseen).toHaveLength(1)
-    expect(exit).toBe(0)
-    const { secret, prefix } = JSON.parse(out)
-    expect(await usable(ctx, [secret])).toBe(1)
-    // the one that nobody saw has no use: it must not live on for the grace time
-    expect((await liveKeysOf(ctx, slug)).map((key) => key.prefix)).toEqual([prefix])
-  })
+  test.for(['24h', '0'])(
+    'a rotation that was killed before the key was shown leaves one successor after the next run (grace %s)',
+    async (grace, { ctx, cli, tenant }) => {
+      const { slug } = tenant
+      const unseen = await killed(ctx, slug)
+      const { out, exit } = await cli(
+        ...['apikey', 'rotate', '--tenant', slug, '--json', '--grace', grace, '--yes'],
+      )
+
+      expect(exit).toBe(0)
+      const { secret, prefix } = JSON.parse(out)
+      const prefixes = (await liveKeysOf(ctx, slug)).map((key) => key.prefix)
+      expect(prefixes).toEqual(grace === '0' ? [prefix] : [tenant.apiKey.slice(0, 9), prefix])
+      expect(prefixes).not.toContain(unseen.prefix)
+      expect(await usable(ctx, [tenant.apiKey, secret])).toBe(grace === '0' ? 1 : 2)
+    },
+  )
 
   test.for(['the key that it replaced', 'the key that nobody saw'])(
     'beside other keys it is taken up again by the name of %s',
     async (named, { ctx, cli, tenant: { slug } }) => {
       const { key } = await createApiKey(ctx, { slug, name: 'shop' })
-      await cutOff(ctx, slug, { key: key.id, graceSeconds: 0 })
-      const unseen = (await liveKeysOf(ctx, slug)).find(({ replacesId }) => replacesId === key.id)
+      const unseen = await killed(ctx, slug, key)
       const at = ['--tenant', slug, '--grace', '0', '--yes', '--json']
-      const name = named === 'the key that it replaced' ? key.prefix : (unseen?.prefix ?? '')
+      const name = named === 'the key that it replaced' ? key.prefix : unseen.prefix
 
       const { out, exit, said } = await cli('apikey', 'rotate', '--key', name, ...at)
 
       expect([exit, said]).toEqual([0, ''])
       const live = (await liveKeysOf(ctx, slug)).filter((each) => each.name === 'shop')
-      expect(live.map(({ prefix }) => prefix)).toEqual([JSON.parse(out).prefix])
+      const own = JSON.parse(out).prefix
+      expect(live.map(({ prefix }) => prefix)).toEqual(
+        named === 'the key that it replaced' ? [own] : [key.prefix, own],
+      )
     },
   )
 

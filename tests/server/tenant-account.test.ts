@@ -120,6 +120,32 @@ describe('webhook endpoints', () => {
 })
 
 describe('API keys', () => {
+  test('that are rotated twice keep the end they were promised, unless it is given up by name', async ({
+    ask,
+  }) => {
+    const first = objectOf(await ask('POST', '/api-keys', { name: 'shop' }), 'api_key')
+    const rotate = (key: { id?: unknown }, body?: object) =>
+      ask('POST', `/api-keys/${key.id}/rotate`, body)
+    const second = await rotate(first)
+    const [promised] = second.data.still_working as { id: string; expires_at: string }[]
+    const third = await rotate(objectOf(second, 'api_key'), { grace_seconds: 3600 })
+    const again = await rotate(first, { grace_seconds: 60 })
+    const kept = objectOf(await ask('GET', `/api-keys/${first.id}`), 'api_key')
+    const ended = await rotate(first, { grace_seconds: 0 })
+    const over = objectOf(await ask('GET', `/api-keys/${first.id}`), 'api_key')
+
+    expect([second.status, third.status, again.status, ended.status]).toEqual([201, 201, 201, 201])
+    expect(promised).toMatchObject({ id: first.id, expires_at: expect.any(String) })
+    expect((third.data.still_working as { id: string }[]).map(({ id }) => id)).toEqual([
+      objectOf(second, 'api_key').id,
+      first.id,
+    ])
+    expect(again.data.still_working).toEqual([promised])
+    expect(kept).toMatchObject({ status: 'live', expires_at: promised?.expires_at })
+    expect(ended.data.still_working).toEqual([])
+    expect(over).toMatchObject({ status: 'revoked' })
+  })
+
   test('are created, rotated and revoked, and each secret is shown once', async ({ app, ask }) => {
     const headers = { 'Idempotency-Key': 'key-1' }
     const made = await ask('POST', '/api-keys', { name: 'shop', scopes: ['licenses'] }, headers)

@@ -129,11 +129,12 @@ export async function findDeliveredBootstrapKey(
   return row && toApiKey(row)
 }
 
-export async function hasUndeliveredBootstrapKey(
-  db: PlatformDb,
-  tenantId: string,
-): Promise<boolean> {
-  return (await undeliveredBootstrapKeys(db, tenantId).first('id')) !== undefined
+/** Whether the tenant's bootstrap keys, also those revoked since, include none that was ever shown. */
+export async function isBootstrapKeyUnseen(db: PlatformDb, tenantId: string): Promise<boolean> {
+  const made: (Date | null)[] = await db('api_keys')
+    .where({ tenant_id: tenantId, is_bootstrap: 1 })
+    .pluck('delivered_at')
+  return made.length > 0 && made.every((deliveredAt) => deliveredAt === null)
 }
 
 const undeliveredBootstrapKeys = (db: PlatformDb, tenantId: string) =>
@@ -168,10 +169,14 @@ export async function revokeApiKeysNamed(
   return ids
 }
 
-export async function setApiKeyDelivered(db: PlatformDb, id: string, at: Date): Promise<void> {
-  await db('api_keys')
-    .where({ id, delivered_at: null })
-    .update({ delivered_at: at, updated_at: at })
+/** Records that a key was shown. Returns false if it has been revoked. */
+export async function setApiKeyDelivered(db: PlatformDb, id: string, at: Date): Promise<boolean> {
+  const delivered = await affectedBy(
+    db,
+    'update api_keys set delivered_at = ?, updated_at = ? where id = ? and delivered_at is null and revoked_at is null',
+    [at, at, id],
+  )
+  return delivered === 1
 }
 
 /** What decides whether a request may pass: the key's state and its tenant's, read together. */
@@ -266,7 +271,7 @@ export async function findKeyStandings(
   )
 }
 
-/** A tenant's live key by its id, its prefix as it is displayed, or its last four characters. */
+/** Locks a tenant's live keys until the transaction ends. */
 export async function lockLiveApiKeys(
   db: PlatformDb,
   tenantId: string,
@@ -281,8 +286,14 @@ export async function lockLiveApiKeys(
   return (rows as Row[]).map(toApiKey)
 }
 
-export async function setApiKeyRevoked(db: PlatformDb, id: string, at: Date): Promise<void> {
-  await db('api_keys').where({ id, revoked_at: null }).update({ revoked_at: at, updated_at: at })
+/** Returns false if the key was revoked before. */
+export async function setApiKeyRevoked(db: PlatformDb, id: string, at: Date): Promise<boolean> {
+  const revoked = await affectedBy(
+    db,
+    'update api_keys set revoked_at = ?, updated_at = ? where id = ? and revoked_at is null',
+    [at, at, id],
+  )
+  return revoked === 1
 }
 
 export async function setApiKeyExpiry(

@@ -62,3 +62,7 @@ function checksumOf(secret: string): string {
 /** Whether a key opens anything at an instant. */
 export const isLive = ({ expiresAt, revokedAt }: ApiKey, now: Date): boolean =>
   revokedAt === undefined && (expiresAt === undefined || expiresAt > now)
+
+/** Whether an operator's name for a key means this one: its id, its prefix or its last four characters. */
+export const isCalled = ({ id, prefix, lastFour }: ApiKey, named: string): boolean =>
+  named === id || named === prefix || named === lastFour

@@ -18,6 +18,8 @@ import {
   mintApiKey,
 } from './api-key.js'
 import { insertApiKey, type RateLimit, revokeApiKeysNamed } from './api-key-store.js'
+import { deliverApiKey } from './deliver-api-key.js'
+import { recordRevocation } from './revoke-api-key.js'
 
 export const rateLimitSchema = z.strictObject({
   requests: z
@@ -48,15 +50,33 @@ export const CreateApiKeyInput = z.strictObject({
 /** A key and, this one time, its secret: it is stored nowhere. */
 export type MintedApiKey = { readonly key: ApiKey; readonly secret: string }
 
-/** @throws TENANT.NOT_FOUND */
-export const createApiKey = async (ctx: Context, input: unknown): Promise<MintedApiKey> =>
-  (await createApiKeyOnce(ctx, input)).result
-
-/** The same for a caller who may repeat the request: with a key for it, one API key is made. */
-export async function createApiKeyOnce(
+/**
+ * Makes a key. With `deliver` the key counts as shown once that has resolved, and is revoked if it fails.
+ *
+ * @throws TENANT.NOT_FOUND, API_KEY.REVOKED_WHILE_SHOWN
+ */
+export async function createApiKey(
   ctx: Context,
   input: unknown,
-  { idempotencyKey }: Preconditions = {},
+  deliver?: (minted: MintedApiKey) => Promise<void>,
+): Promise<MintedApiKey> {
+  const { result: minted } = await create(ctx, input, {}, deliver ? undefined : ctx.now())
+  if (deliver) await deliverApiKey(ctx, minted.key, () => deliver(minted))
+  return minted
+}
+
+/** The same over HTTP, where the response shows the key: with an idempotency key, one API key is made. */
+export const createApiKeyOnce = (
+  ctx: Context,
+  input: unknown,
+  preconditions: Preconditions = {},
+): Promise<IdempotentResult<MintedApiKey>> => create(ctx, input, preconditions, ctx.now())
+
+async function create(
+  ctx: Context,
+  input: unknown,
+  { idempotencyKey }: Preconditions,
+  deliveredAt: Date | undefined,
 ): Promise<IdempotentResult<MintedApiKey>> {
   const { slug, replaceNamesakes, ...wish } = parse(CreateApiKeyInput, input)
   if (wish.expiresAt && wish.expiresAt <= ctx.now()) {
@@ -75,7 +95,7 @@ export async function createApiKeyOnce(
       ...wish,
       tenantId: tenant.id,
       isBootstrap: false,
-      deliveredAt: ctx.now(),
+      deliveredAt,
     })
   })
 }
@@ -131,20 +151,3 @@ export async function addApiKey(
   })
   return { key, secret }
 }
-
-export const recordRevocation = (
-  ctx: Context,
-  transaction: PlatformDb,
-  tenantId: string,
-  keyId: string,
-  at: Date,
-) =>
-  insertAudit(transaction, {
-    occurredAt: at,
-    actor: ctx.actor,
-    requestId: ctx.requestId,
-    action: 'api_key.revoked',
-    objectType: 'api_key',
-    objectId: keyId,
-    tenantId,
-  })

@@ -1,16 +1,16 @@
 import { z } from 'zod'
 import type { Context } from '../context.js'
+import type { PlatformDb } from '../db/connect.js'
 import type { IdempotentResult } from '../db/idempotency.js'
 import { AppError } from '../errors.js'
+import { insertAudit } from '../events/audit-store.js'
 import { parse } from '../parse.js'
 import type { Preconditions } from '../preconditions.js'
 import { inPlatformChange } from '../tenants/platform-change.js'
 import { slugSchema } from '../tenants/tenant.js'
 import { getTenant } from '../tenants/tenant-store.js'
-import type { ApiKey } from './api-key.js'
+import { type ApiKey, isCalled } from './api-key.js'
 import { listApiKeys, lockLiveApiKeys, setApiKeyRevoked } from './api-key-store.js'
-import { recordRevocation } from './create-api-key.js'
-import { isCalled } from './rotate-api-key.js'
 
 export const RevokeApiKeyInput = z.strictObject({
   slug: slugSchema,
@@ -53,8 +53,35 @@ export async function revokeApiKeyOnce(
         slug,
         called.map(({ prefix }) => prefix),
       )
-    await setApiKeyRevoked(transaction, key.id, at)
-    await recordRevocation(ctx, transaction, tenant.id, key.id, at)
+    await endApiKey(ctx, transaction, key, at)
     return { ...key, revokedAt: at }
   })
 }
+
+/** Revokes a key and records that, in the caller's transaction. */
+export async function endApiKey(
+  ctx: Context,
+  transaction: PlatformDb,
+  { id, tenantId }: Pick<ApiKey, 'id' | 'tenantId'>,
+  at: Date,
+): Promise<void> {
+  if (await setApiKeyRevoked(transaction, id, at))
+    await recordRevocation(ctx, transaction, tenantId, id, at)
+}
+
+export const recordRevocation = (
+  ctx: Context,
+  transaction: PlatformDb,
+  tenantId: string,
+  keyId: string,
+  at: Date,
+): Promise<boolean> =>
+  insertAudit(transaction, {
+    occurredAt: at,
+    actor: ctx.actor,
+    requestId: ctx.requestId,
+    action: 'api_key.revoked',
+    objectType: 'api_key',
+    objectId: keyId,
+    tenantId,
+  })

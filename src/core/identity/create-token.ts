@@ -29,18 +29,40 @@ export const CreateTokenInput = z.strictObject({
 /** A token and, this one time, its text: what is stored is a hash. */
 export type MintedToken = { readonly token: Token; readonly plainText: string }
 
-/** @throws USER.NOT_FOUND, USER.DISABLED */
-export async function createToken(ctx: Context, input: unknown): Promise<MintedToken> {
+/**
+ * Makes a token.
+ *
+ * @param deliver shows it, the only time that this can be done; if it fails, the token is revoked
+ * @throws USER.NOT_FOUND, USER.DISABLED
+ */
+export async function createToken(
+  ctx: Context,
+  input: unknown,
+  deliver: (minted: MintedToken) => Promise<void> = async () => {},
+): Promise<MintedToken> {
   const { user: email, name, abilities, expires_at } = parse(CreateTokenInput, input)
   if (expires_at && expires_at <= ctx.now()) {
     throw new AppError('VALIDATION.FAILED').with({ expires_at: ['must be in the future'] })
   }
   const user = await getUserByEmail(ctx.platform, email)
-  return inTransaction(ctx.platform, async (transaction) => {
+  const minted = await inTransaction(ctx.platform, async (transaction) => {
     if ((await lockUser(transaction, user.id))?.isDisabled !== false)
       throw new AppError('USER.DISABLED', email)
     return addToken(ctx, transaction, user, { name, abilities, expiresAt: expires_at })
   })
+  try {
+    await deliver(minted)
+  } catch (error) {
+    const { id } = minted.token
+    await revokeToken(ctx, { id }).catch((failure: unknown) =>
+      ctx.log.error('a token that could not be shown could not be revoked either: revoke it', {
+        token: id,
+        error: failure,
+      }),
+    )
+    throw error
+  }
+  return minted
 }
 
 /** Mints a token and writes it with its audit row, in the caller's transaction. */

@@ -1,6 +1,7 @@
 import { z } from 'zod'
-import { hasUndeliveredBootstrapKey, setApiKeyDelivered } from '../access/api-key-store.js'
+import { isBootstrapKeyUnseen } from '../access/api-key-store.js'
 import type { MintedApiKey } from '../access/create-api-key.js'
+import { deliverApiKey } from '../access/deliver-api-key.js'
 import type { Plan } from '../billing/plan.js'
 import { getPlanByCode, getPlanById } from '../billing/plan-store.js'
 import type { Context } from '../context.js'
@@ -58,8 +59,8 @@ export type Provisioned = {
 export type ProvisionOptions = {
   readonly report?: Report
   /**
-   * Shows the result to whoever asked. Only once it has resolved does the key count as shown; a run
-   * that ends before has its key replaced by the next.
+   * Shows the result to the caller. The key counts as shown once this has resolved. If it fails, the key
+   * is revoked; the next run makes another.
    */
   readonly deliver: (provisioned: Provisioned) => Promise<void>
   readonly signal?: AbortSignal
@@ -116,8 +117,9 @@ export async function provisionTenant(
       durationMs: elapsed(),
     }
     lease.assertHeld()
-    await options.deliver(provisioned)
-    if (job.bootstrapKey) await setApiKeyDelivered(ctx.platform, job.bootstrapKey.key.id, ctx.now())
+    const deliver = () => options.deliver(provisioned)
+    if (job.bootstrapKey) await deliverApiKey(ctx, job.bootstrapKey.key, deliver)
+    else await deliver()
     return provisioned
   })
 }
@@ -130,7 +132,7 @@ export async function provisionTenant(
 async function isFinished(ctx: Context, tenant: Tenant): Promise<boolean> {
   if (tenant.status === 'provisioning' || tenant.status === 'failed') return false
   assertActive(tenant)
-  return !(await hasUndeliveredBootstrapKey(ctx.platform, tenant.id))
+  return !(await isBootstrapKeyUnseen(ctx.platform, tenant.id))
 }
 
 type Registered = { readonly tenant: Tenant; readonly plan: Plan; readonly isNew: boolean }

@@ -44,6 +44,12 @@ const mintedAnswer = z.strictObject({
   secret: z.string().describe('Shown this once'),
 })
 
+const rotatedAnswer = mintedAnswer.extend({
+  still_working: z
+    .array(apiKeyObject)
+    .describe('The keys it replaces that still work, newest first, each with its end'),
+})
+
 const ListApiKeysQuery = z.strictObject(pageInput)
 
 const CreateApiKeyBody = z.strictObject({
@@ -63,7 +69,7 @@ const RotateApiKeyBody = z.strictObject({
     .int('must be a whole number')
     .min(0, 'must be at least 0')
     .max(31_536_000, 'must be at most a year')
-    .describe('How long the old key works on; a day where absent')
+    .describe('How long the old key still works; a day by default')
     .optional(),
 })
 
@@ -160,11 +166,11 @@ export const apiKeyOperations: readonly TenantOperation[] = [
     permission: 'api_keys.write',
     summary: 'Rotate an API key',
     description:
-      'Makes a successor, which is in this answer and nowhere else. The old key works on for the grace time, never longer than it would have.',
+      'Makes a successor, which is in this answer and nowhere else. The old key works for the grace time, never longer than it would have. A key that was rotated before keeps the end it was promised, unless `grace_seconds` is 0, which ends it at once.',
     parameter,
     body: { schema: RotateApiKeyBody, example: { grace_seconds: 3600 }, isOptional: true },
     isIdempotent: true,
-    answers: { 201: { description: 'The successor', schema: mintedAnswer } },
+    answers: { 201: { description: 'The successor', schema: rotatedAnswer } },
     errors: ['API_KEY.NOT_FOUND'],
     async handle(call) {
       const ctx = call.c.get('acting')
@@ -176,12 +182,15 @@ export const apiKeyOperations: readonly TenantOperation[] = [
           key: (await named(call)).id,
           ...(grace_seconds === undefined ? {} : { graceSeconds: grace_seconds }),
         },
-        async () => {},
         preconditionsOf(call),
       )
       return {
         status: 201,
-        data: { api_key: toObject(ctx.now())(result.key), secret: result.secret },
+        data: {
+          api_key: toObject(ctx.now())(result.key),
+          secret: result.secret,
+          still_working: result.stillWorking.map(toObject(ctx.now())),
+        },
         replayed,
       }
     },

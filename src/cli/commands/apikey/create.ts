@@ -47,7 +47,7 @@ export const apiKeyCreate = (runtime: Runtime) =>
       withContext(
         runtime,
         async ({ ctx, terminal }, { tenant, name, scope, expires, limit, period }: Options) => {
-          const minted = await createApiKey(ctx, {
+          const wish = {
             slug: tenant,
             name,
             ...(scope ? { scopes: scope } : {}),
@@ -60,8 +60,8 @@ export const apiKeyCreate = (runtime: Runtime) =>
                   },
                 }
               : {}),
-          })
-          await showMinted(terminal, minted, ctx.now())
+          }
+          await createApiKey(ctx, wish, (minted) => showMinted(terminal, minted, ctx.now()))
         },
       ),
     )

@@ -23,26 +23,32 @@ export const apiKeyJson = (key: ApiKey, now: Date) => ({
   revoked_at: key.revokedAt ?? null,
 })
 
-/** The one time that a key is shown. */
+/** A key as it is displayed, never the key itself. */
+export const shortKey = ({ prefix, lastFour }: Pick<ApiKey, 'prefix' | 'lastFour'>): string =>
+  `${prefix}…${lastFour}`
+
+type More = {
+  readonly fields?: readonly (readonly [string, string | undefined])[]
+  readonly json?: Readonly<Record<string, unknown>>
+}
+
+/** Shows a key, the only time that this can be done. @throws OUTPUT.SECRET_NOT_SHOWN */
 export async function showMinted(
   terminal: Terminal,
   { key, secret }: MintedApiKey,
   now: Date,
-  more: readonly (readonly [string, string | undefined])[] = [],
+  { fields = [], json = {} }: More = {},
 ): Promise<void> {
-  await terminal.record(
-    {
-      ...apiKeyJson({ ...key, deliveredAt: now }, now),
-      secret,
-      ...Object.fromEntries(more.map(([name, value]) => [name.replaceAll(' ', '_'), value])),
-    },
+  await terminal.secret(
+    'API key',
+    { ...apiKeyJson({ ...key, deliveredAt: now }, now), secret, ...json },
     () =>
       formatFields([
         ['api key', secret],
         ['name', key.name],
         ['scopes', key.scopes?.join(', ') ?? 'all'],
         ['expires', key.expiresAt?.toISOString() ?? 'never'],
-        ...more,
+        ...fields,
       ]),
   )
   terminal.remark('\nThe key is shown this once.')

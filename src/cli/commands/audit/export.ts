@@ -71,7 +71,7 @@ export const auditExport = (runtime: Runtime) =>
           for (const record of records)
             await terminal.result(isCsv ? csvOf(record) : JSON.stringify(withProof(record)))
         }
-        if (isCsv) terminal.note(JSON.stringify({ anchor }))
+        if (isCsv) await terminal.appendix(JSON.stringify({ anchor }))
         else await terminal.result(JSON.stringify({ anchor }))
       }),
     )

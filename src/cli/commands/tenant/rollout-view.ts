@@ -89,6 +89,8 @@ export class RolloutView implements Disposable {
     if (!this.#terminal.json) return
     const line = JSON.stringify(eventObject(event))
     this.#events = this.#events.then(() => this.#terminal.result(line))
+    // the rollout goes on; `settled` throws it
+    this.#events.catch(() => {})
   }
 
   #draw(): void {

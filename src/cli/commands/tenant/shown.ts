@@ -44,13 +44,14 @@ export async function showProvisioned(
     },
     duration_ms: durationMs,
   }
-  await terminal.record(object, () =>
+  const text = () =>
     formatFields([
       ['tenant', `${tenant.slug} (${tenant.name})`],
       ['status', outcome === 'unchanged' ? `${tenant.status}, nothing to do` : tenant.status],
       ['plan', plan.code],
       ['database', tenant.database],
       ['api key', apiKey?.secret],
-    ]),
-  )
+    ])
+  if (apiKey) await terminal.secret('API key', object, text)
+  else await terminal.record(object, text)
 }

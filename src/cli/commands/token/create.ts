@@ -31,19 +31,21 @@ export const tokenCreate = (runtime: Runtime) =>
     .option('--expires <time>', 'a date or an RFC 3339 time')
     .action(
       withContext(runtime, async ({ ctx, terminal }, options: Options) => {
-        const { token, plainText } = await createToken(ctx, {
+        const wish = {
           user: options.user,
           ...(options.name ? { name: options.name } : {}),
           ...(options.ability ? { abilities: options.ability } : {}),
           ...(options.expires ? { expires_at: options.expires } : {}),
-        })
-        await terminal.record({ ...tokenJson(token), token: plainText }, () =>
-          formatFields([
-            ['token', plainText],
-            ['name', token.name],
-            ['abilities', token.abilities.join(', ')],
-            ['expires', token.expiresAt?.toISOString() ?? 'never'],
-          ]),
+        }
+        await createToken(ctx, wish, ({ token, plainText }) =>
+          terminal.secret('token', { ...tokenJson(token), token: plainText }, () =>
+            formatFields([
+              ['token', plainText],
+              ['name', token.name],
+              ['abilities', token.abilities.join(', ')],
+              ['expires', token.expiresAt?.toISOString() ?? 'never'],
+            ]),
+          ),
         )
         terminal.remark('\nThe token is shown this once.')
       }),

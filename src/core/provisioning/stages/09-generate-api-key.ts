@@ -2,7 +2,8 @@ import {
   findDeliveredBootstrapKey,
   revokeUndeliveredBootstrapKeys,
 } from '../../access/api-key-store.js'
-import { addApiKey, recordRevocation } from '../../access/create-api-key.js'
+import { addApiKey } from '../../access/create-api-key.js'
+import { recordRevocation } from '../../access/revoke-api-key.js'
 import { onPlatform } from '../on-platform.js'
 import type { Stage } from '../stage.js'
 
