@@ -26,6 +26,9 @@ import * as planEntitlementsOveragePrice from './20261124-04-plan-entitlements-o
 import * as subscriptionChanges from './20261124-05-subscription-changes.js'
 import * as auditCheckpoints from './20261124-06-audit-checkpoints.js'
 import * as auditLogsOccurredAt from './20261124-07-audit-logs-occurred-at.js'
+import * as rolloutsUndo from './20261125-11-rollouts-undo.js'
+import * as rolloutTenantsErrorCode from './20261125-12-rollout-tenants-error-code.js'
+import * as splitRolloutErrors from './20261125-13-split-rollout-errors.js'
 
 /** Every change of the platform database, oldest first. */
 export const platformMigrations: readonly Migration[] = [
@@ -56,4 +59,7 @@ export const platformMigrations: readonly Migration[] = [
   subscriptionChanges,
   auditCheckpoints,
   auditLogsOccurredAt,
+  rolloutsUndo,
+  rolloutTenantsErrorCode,
+  splitRolloutErrors,
 ]

@@ -295,13 +295,47 @@ export const catalogue = {
     status: 409,
     exit: 65,
     say: (slug: string, target: string) =>
-      `"${slug}" is beyond "${target}" already. "validonx tenant migrate --rollback" takes migrations back.`,
+      `"${slug}" is past "${target}" already. "validonx tenant migrate ${slug} --rollback --to ${target}" takes back what comes after it.`,
+  }),
+  'MIGRATION.IRREVERSIBLE': entry({
+    status: 409,
+    exit: 65,
+    say: (name: string) =>
+      `"${name}" can't be taken back: it has no way back. Nothing was changed. Write a new migration that repairs it, or restore a backup.`,
+  }),
+  'MIGRATION.NOT_ON_TOP': entry({
+    status: 409,
+    exit: 65,
+    say: (slug: string, name: string, above: readonly string[], before: string) =>
+      `"${name}" can't be taken back in "${slug}" while it has ${above.map((each) => `"${each}"`).join(', ')} on top. To take back all of them, run "validonx tenant migrate ${slug} --rollback --to ${before}".`,
   }),
   'ROLLOUT.NOT_FOUND': entry({
     status: 404,
     exit: 66,
+    say: (id: string) => `There is no rollout "${id}". "validonx tenant rollouts" lists them.`,
+  }),
+  'ROLLOUT.NOTHING_TO_RESUME': entry({
+    status: 404,
+    exit: 66,
+    say: () => 'There was no rollout yet. "validonx tenant migrate" starts one.',
+  }),
+  'ROLLOUT.IS_ROLLBACK': entry({
+    status: 409,
+    exit: 65,
     say: (id: string) =>
-      `There is no rollout "${id}". "validonx tenant rollouts" shows those that were.`,
+      `Rollout "${id}" is a rollback. "validonx tenant migrate" applies again what it took back.`,
+  }),
+  'ROLLOUT.NOT_RECORDED': entry({
+    status: 409,
+    exit: 65,
+    say: (id: string) =>
+      `Rollout "${id}" was run by an earlier version, which didn't record what it applied in which tenant. Name the migration to go back to: "validonx tenant migrate --rollback --to <migration>".`,
+  }),
+  'ROLLOUT.STEPS_TOO_MANY': entry({
+    status: 422,
+    exit: 65,
+    say: (steps: number, count: number) =>
+      `The fleet has ${count} migrations, so ${steps} steps back would leave none. Take back fewer.`,
   }),
 
   'SERVER.NOT_FOUND': entry({

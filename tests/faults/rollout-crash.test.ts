@@ -105,7 +105,10 @@ describe('a rollout whose process is killed', () => {
         }
       }
       const back = () =>
-        migrateFleet(ctx, { kind: 'new', wish: { slugs: [slug], rollback: KINDS.length } })
+        migrateFleet(ctx, {
+          kind: 'new',
+          wish: { slugs: [slug], rollback: true, steps: KINDS.length },
+        })
 
       // the first of a version builds the template too
       expect(

@@ -80,7 +80,10 @@ describe('while a server answers for a tenant', () => {
     const there = await migrateFleet(ctx, { kind: 'new', wish: { slugs: [shop.slug] } })
     const before = load.count()
     await expect.poll(load.count, { timeout: 20_000 }).toBeGreaterThan(before + 50)
-    const back = await migrateFleet(ctx, { kind: 'new', wish: { slugs: [shop.slug], rollback: 1 } })
+    const back = await migrateFleet(ctx, {
+      kind: 'new',
+      wish: { slugs: [shop.slug], rollback: true },
+    })
     await load.stop()
 
     expect([there.outcome?.status, back.outcome?.status]).toEqual(['done', 'done'])

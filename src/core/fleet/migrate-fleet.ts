@@ -8,7 +8,12 @@ import { getServerById } from '../servers/database-server-store.js'
 import { planAgain, planRollout, type RolloutPlan, type RolloutWish } from './plan-rollout.js'
 import { DEFAULT_TERMS, type Rollout, type RolloutTenantStatus } from './rollout.js'
 import { interruptAbandoned, listRollouts, listRolloutTenants } from './rollout-store.js'
-import { type RolloutEvent, type RolloutOutcome, runRollout } from './run-rollout.js'
+import {
+  type EarlierAttempt,
+  type RolloutEvent,
+  type RolloutOutcome,
+  runRollout,
+} from './run-rollout.js'
 import { ensureTemplate } from './template.js'
 
 const whole = (least: number) =>
@@ -24,7 +29,7 @@ export const RolloutTermsInput = z.strictObject({
   maxFailures: whole(0).default(DEFAULT_TERMS.maxFailures),
 })
 
-/** A new rollout, what the last one has left, or what failed in it. */
+/** A new rollout, what the last one left, or what failed in it. */
 export type FleetRequest =
   | { readonly kind: 'new'; readonly wish: RolloutWish }
   | { readonly kind: 'resume' }
@@ -32,7 +37,7 @@ export type FleetRequest =
 
 export type MigrateFleetOptions = {
   readonly terms?: z.input<typeof RolloutTermsInput>
-  /** Told the plan before anything is done; where it answers false, nothing is. */
+  /** Gets the plan before anything is done. If it returns false, nothing is done. */
   readonly confirm?: (plan: RolloutPlan) => Promise<boolean>
   readonly report?: (event: RolloutEvent) => void
   readonly signal?: AbortSignal
@@ -40,15 +45,17 @@ export type MigrateFleetOptions = {
 
 export type FleetMigration = {
   readonly plan: RolloutPlan
-  /** Undefined where nothing was to be done, or nothing was confirmed. */
+  /** Undefined if there was nothing to do, or nothing was confirmed. */
   readonly outcome: RolloutOutcome | undefined
+  /** The earlier rollout that this went on with. */
+  readonly rollout: Rollout | undefined
 }
 
 /**
  * Brings the databases of many tenants to one schema. One process does so at a time, under a lease.
  *
- * @throws LEASE.HELD where another rollout is under way; ROLLOUT.NOT_FOUND where there is none to go on
- *   with; what `planRollout` and `runRollout` throw
+ * @throws LEASE.HELD while another rollout runs; ROLLOUT.NOTHING_TO_RESUME; what `planRollout` and
+ *   `runRollout` throw
  */
 export async function migrateFleet(
   ctx: Context,
@@ -57,11 +64,18 @@ export async function migrateFleet(
 ): Promise<FleetMigration> {
   const terms = parse(RolloutTermsInput, given)
   return withLease(ctx.platform, 'rollout', ctx.lease, async (lease: Lease) => {
-    const rollout = request.kind === 'new' ? undefined : await lastRollout(ctx)
-    const plan = await makePlan(ctx, request, rollout)
-    if (plan.tasks.length === 0 && plan.refused.length === 0) return { plan, outcome: undefined }
-    if (confirm && !(await confirm(plan))) return { plan, outcome: undefined }
-    // beside the rollout: until it is there, a new tenant is made by the migrations themselves
+    const earlier = request.kind === 'new' ? undefined : await lastAttempt(ctx, request.kind)
+    const plan =
+      request.kind === 'new'
+        ? await planRollout(ctx, request.wish)
+        : await planAgain(ctx, earlier?.rollout as Rollout, earlier?.tenants ?? [])
+    const hasWork = plan.tasks.length > 0 || plan.refused.length > 0
+    // a rollout that was cut off at its very end still has to be closed
+    const isOpen = earlier && earlier.rollout.status !== 'done'
+    if (!hasWork && !isOpen) return { plan, outcome: undefined, rollout: earlier?.rollout }
+    if (hasWork && confirm && !(await confirm(plan)))
+      return { plan, outcome: undefined, rollout: earlier?.rollout }
+    // at the same time: until a template is there, a new tenant is made by the migrations themselves
     const templates = prepareTemplates(ctx, plan)
     try {
       const outcome = await runRollout(ctx, plan, {
@@ -69,34 +83,24 @@ export async function migrateFleet(
         lease,
         report,
         signal: signal ?? new AbortController().signal,
-        ...(rollout ? { rollout } : {}),
+        ...(earlier ? { earlier } : {}),
       })
-      return { plan, outcome }
+      return { plan, outcome, rollout: earlier?.rollout }
     } finally {
       await templates
     }
   })
 }
 
-async function makePlan(
-  ctx: Context,
-  request: FleetRequest,
-  rollout: Rollout | undefined,
-): Promise<RolloutPlan> {
-  if (request.kind === 'new') return planRollout(ctx, request.wish)
-  const { id, direction, target } = rollout as Rollout
-  const statuses: RolloutTenantStatus[] =
-    request.kind === 'resume' ? ['pending', 'running'] : ['failed', 'running']
-  return planAgain(ctx, direction, target, await listRolloutTenants(ctx.platform, id, statuses))
-}
-
-/** @throws ROLLOUT.NOT_FOUND */
-async function lastRollout(ctx: Context): Promise<Rollout> {
-  // we hold the lease, so that one that says it is running is not
+/** The last rollout, and those of its tenants that it still has to do. @throws ROLLOUT.NOTHING_TO_RESUME */
+async function lastAttempt(ctx: Context, kind: 'resume' | 'retry failed'): Promise<EarlierAttempt> {
+  // we hold the lease, so no rollout can be running
   await interruptAbandoned(ctx.platform, ctx.now())
-  const [last] = await listRollouts(ctx.platform, 1)
-  if (!last) throw new AppError('ROLLOUT.NOT_FOUND', 'to go on with')
-  return last
+  const [rollout] = await listRollouts(ctx.platform, 1)
+  if (!rollout) throw new AppError('ROLLOUT.NOTHING_TO_RESUME')
+  const statuses: RolloutTenantStatus[] =
+    kind === 'resume' ? ['pending', 'running'] : ['failed', 'running']
+  return { rollout, tenants: await listRolloutTenants(ctx.platform, rollout.id, statuses) }
 }
 
 /** A tenant that is provisioned from now on is born at the newest schema. A server without can wait. */

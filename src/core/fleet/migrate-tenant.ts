@@ -27,6 +27,8 @@ export type TenantTask = {
   readonly database: string
   readonly serverId: string
   readonly steps: readonly Step[]
+  /** The names in its ledger when this was planned. */
+  readonly ledger: readonly string[]
   /** The number that Knex's ledger gets for what is applied now. */
   readonly ledgerBatch: number
   /** An earlier run was cut off in this tenant: what its ledger lacks may have been done all the same. */
@@ -56,9 +58,10 @@ const BLOCKED: readonly FailureKind[] = ['statement rolled back', 'transaction r
 
 /**
  * Does the steps in one tenant's database, each with its row in Knex's ledger, and adds their names to
- * `done` as they are done.
- * A schema change is one statement, which the server does whole or not at all; where it is not known
- * whether it was done, the schema itself is asked.
+ * `done` as they are done. A step whose effect was there before, made by hand, is recorded in the ledger
+ * and isn't added: a rollback must not take back what the rollout didn't make.
+ * A schema change is one statement, which the server does whole or not at all. If it's unknown whether
+ * it was done, the schema decides.
  *
  * @throws MIGRATION.BLOCKED, MIGRATION.HALF_DONE, LEASE.LOST; what the driver throws otherwise
  */
@@ -80,11 +83,12 @@ export async function migrateTenant(
       last = undefined
       const db = await session.enter(task.database)
       goneSince = undefined
-      await withLockRetries(site, session, task, step, () =>
+      const effect = await withLockRetries(site, session, task, step, () =>
         doStep(site, db, task, step, isSuspect),
       )
-      isSuspect = false
-      done.push(step.migration.name)
+      if (effect !== 'found' || step.direction === 'down') done.push(step.migration.name)
+      // at most one statement was cut off, and this one wasn't
+      if (effect === 'run') isSuspect = false
       next += 1
     } catch (error) {
       if (!isFailure(error, ...GONE)) {
@@ -107,17 +111,16 @@ async function endOne(site: Site, task: TenantTask, thread: number): Promise<voi
   await endSessionsIn(site.provisioner, new Set([task.database]))
 }
 
-async function withLockRetries(
+async function withLockRetries<T>(
   site: Site,
   session: MigrationSession,
   task: TenantTask,
   step: Step,
-  work: () => Promise<void>,
-): Promise<void> {
+  work: () => Promise<T>,
+): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      await work()
-      return
+      return await work()
     } catch (error) {
       if (!isFailure(error, ...BLOCKED)) throw error
       const blockers = await findBlockers(site.provisioner, task.database, session.threadId)
@@ -133,32 +136,51 @@ async function withLockRetries(
   }
 }
 
+/**
+ * `run`: the step was done now. `finished`: an attempt of ours that was cut off had done it. `found`:
+ * somebody else had.
+ */
+type Effect = 'run' | 'finished' | 'found'
+
 async function doStep(
   site: Site,
   db: Knex,
   task: TenantTask,
   step: Step,
   isSuspect: boolean,
-): Promise<void> {
+): Promise<Effect> {
   const { migration, direction, kind } = step
   if (kind === 'data') {
-    await db.transaction(async (transaction) => {
-      if ((await isRecorded(transaction, migration)) === (direction === 'up')) return
+    return db.transaction(async (transaction) => {
+      if ((await isRecorded(transaction, migration)) === (direction === 'up'))
+        return isSuspect ? 'finished' : 'found'
       await migration[direction](transaction)
       await writeLedger(transaction, task, step)
+      return 'run'
     })
-    return
   }
-  if (!isSuspect || !(await isDone(site, task, step))) await change(site, db, task, step)
+  const effect =
+    isSuspect && (await isDone(site, task, step))
+      ? 'finished'
+      : await change(site, db, task, step, isSuspect)
   await writeLedger(db, task, step)
+  return effect
 }
 
-async function change(site: Site, db: Knex, task: TenantTask, step: Step): Promise<void> {
+async function change(
+  site: Site,
+  db: Knex,
+  task: TenantTask,
+  step: Step,
+  isSuspect: boolean,
+): Promise<Effect> {
   try {
     await step.migration[step.direction](db)
+    return 'run'
   } catch (error) {
-    // "exists already", "does not exist": done by a hand that did not live to write it down, perhaps
+    // "exists already" or "does not exist": perhaps done without its row in the ledger
     if (!saysAlready(error) || !(await isDone(site, task, step))) throw error
+    return isSuspect ? 'finished' : 'found'
   }
 }
 

@@ -11,11 +11,16 @@ import { type FleetTenant, findUnknownSlugs, listFleet } from './fleet-store.js'
 import { type Ledger, readLedgers } from './ledger.js'
 import type { Step, TenantTask } from './migrate-tenant.js'
 import { type Direction, kindOf, type MigrationKind, recordSql } from './recorded-sql.js'
-import type { RolloutTenant } from './rollout.js'
+import type { Rollout, RolloutTenant } from './rollout.js'
+import { findUndoable, type Undoable } from './rollout-applied.js'
 import { listSuspects } from './rollout-store.js'
 
-/** Those whose databases are complete. One that is being provisioned gets the newest schema by itself. */
+/** A tenant that is being provisioned gets the newest schema anyway, so it isn't migrated. */
 const MIGRATED_STATUSES: readonly TenantStatus[] = ['active', 'suspended']
+/** Tenants that may have a database. */
+const LIVE_STATUSES: readonly TenantStatus[] = TENANT_STATUSES.filter(
+  (status) => status !== 'archived',
+)
 
 export const RolloutWishInput = z
   .strictObject({
@@ -27,24 +32,35 @@ export const RolloutWishInput = z
       .array(z.enum(TENANT_STATUSES, `must be among ${TENANT_STATUSES.join(', ')}`))
       .min(1)
       .optional(),
-    /** The last migration to do. */
+    /** The newest migration that tenants have afterwards. */
     to: z.string().optional(),
-    /** How many migrations to take back, newest first. */
-    rollback: z.number().int('must be a whole number').min(1, 'must be at least 1').optional(),
+    /** Take migrations back: those of the last rollout, unless `rollout`, `to` or `steps` says otherwise. */
+    rollback: z.literal(true).optional(),
+    /** The id of the rollout to undo, or the end of it. */
+    rollout: z.string().optional(),
+    /** How many of the newest migrations of the fleet to take back. */
+    steps: z.number().int('must be a whole number').min(1, 'must be at least 1').optional(),
   })
-  .refine(({ to, rollback }) => to === undefined || rollback === undefined, {
-    path: ['to'],
-    message: 'does not go with a rollback',
+  .refine(({ rollback, rollout, steps }) => rollback || (!rollout && !steps), {
+    path: ['rollback'],
+    message: 'must be set to undo a rollout or to go back by steps',
+  })
+  .refine(({ to, rollout, steps }) => [to, rollout, steps].filter(Boolean).length <= 1, {
+    path: ['rollback'],
+    message: 'takes one of to, rollout and steps',
   })
 
 export type RolloutWish = z.input<typeof RolloutWishInput>
 
 export type RolloutPlan = {
   readonly direction: Direction
-  readonly target: string
+  /** The newest migration that tenants have afterwards; undefined if a rollout is undone. */
+  readonly target: string | undefined
+  /** The rollout that is undone. */
+  readonly undoes: Rollout | undefined
   readonly tasks: readonly TenantTask[]
   /** Tenants that have nothing to do. */
-  readonly upToDate: number
+  readonly leftAlone: readonly LeftAlone[]
   /** Tenants that cannot be migrated as they are. */
   readonly refused: readonly { readonly tenant: FleetTenant; readonly error: AppError }[]
   /** Each migration that some tenant needs, in order, and by how many. */
@@ -55,63 +71,146 @@ export type RolloutPlan = {
   }[]
 }
 
-/**
- * What a rollout would do: reads the ledgers of all tenants that the wish names, a few hundred in one
- * statement, and changes nothing.
- *
- * @throws TENANT.NOT_FOUND, PLAN.NOT_FOUND, SERVER.NOT_FOUND, MIGRATION.NOT_FOUND, VALIDATION.FAILED
- */
-export async function planRollout(ctx: Context, input: RolloutWish): Promise<RolloutPlan> {
-  const wish = parse(RolloutWishInput, input)
-  const tenants = await chosen(ctx, wish)
-  const direction: Direction = wish.rollback === undefined ? 'up' : 'down'
-  const target = wish.to ?? tenantMigrations.at(-1)?.name ?? ''
-  const goal = migrationsUpTo(target)
-  const stepsOf = await stepMaker()
-  return assemble(
-    ctx,
-    tenants,
-    direction,
-    wish.rollback === undefined ? target : `-${wish.rollback}`,
-    {
-      wanted: ({ applied }, tenant) => {
-        if (wish.rollback !== undefined) return applied.slice(-wish.rollback).reverse()
-        const had = new Set(applied)
-        if (wish.to !== undefined && applied.some((name) => isAfter(name, wish.to as string)))
-          throw new AppError('MIGRATION.NO_WAY_BACK', tenant.slug, wish.to)
-        return goal.filter(({ name }) => !had.has(name)).map(({ name }) => name)
-      },
-      stepsOf: (names) => stepsOf(names, direction),
-    },
-  )
+export type LeftAlone = {
+  readonly tenant: FleetTenant
+  /** The names in its ledger; empty if that can't be read. */
+  readonly ledger: readonly string[]
+  /** Migrations of the plan that a rollback leaves there, because the rollout didn't apply them. */
+  readonly keeps: readonly string[]
 }
 
 /**
- * What is left to do of an earlier rollout for some of its tenants: what was planned for each then, as far
- * as its ledger says that it is not done.
+ * Plans a rollout from the ledgers of all tenants that the input names, and changes nothing. A rollback
+ * takes back migrations by name, the same in every tenant that has them: never "the newest ones" of
+ * each tenant, which may be older ones where a rollout failed.
+ *
+ * @throws TENANT.NOT_FOUND, PLAN.NOT_FOUND, SERVER.NOT_FOUND, MIGRATION.NOT_FOUND, VALIDATION.FAILED;
+ *   for a rollback also MIGRATION.IRREVERSIBLE, ROLLOUT.NOT_FOUND, ROLLOUT.IS_ROLLBACK,
+ *   ROLLOUT.NOT_RECORDED, ROLLOUT.STEPS_TOO_MANY
+ */
+export async function planRollout(ctx: Context, input: RolloutWish): Promise<RolloutPlan> {
+  const wish = parse(RolloutWishInput, input)
+  return wish.rollback ? planRollback(ctx, wish) : planForward(ctx, wish)
+}
+
+async function planForward(ctx: Context, wish: Wish): Promise<RolloutPlan> {
+  const tenants = await chosen(ctx, wish, MIGRATED_STATUSES)
+  const target = wish.to ?? tenantMigrations.at(-1)?.name ?? ''
+  const goal = migrationsUpTo(target)
+  return assemble(ctx, tenants, await readAllLedgers(ctx, tenants), {
+    direction: 'up',
+    target,
+    wanted: ({ applied }, tenant) => {
+      const had = new Set(applied)
+      if (wish.to !== undefined && applied.some((name) => isAfter(name, target)))
+        throw new AppError('MIGRATION.NO_WAY_BACK', tenant.slug, target)
+      return goal.filter(({ name }) => !had.has(name)).map(({ name }) => name)
+    },
+  })
+}
+
+async function planRollback(ctx: Context, wish: Wish): Promise<RolloutPlan> {
+  // of the whole fleet: what the last rollout or the newest migration is, a choice of tenants doesn't change
+  const fleet = await listFleet(ctx.platform, { statuses: LIVE_STATUSES })
+  const ledgers = await readAllLedgers(ctx, fleet)
+  if (wish.to === undefined && wish.steps === undefined) {
+    const undoable = await findUndoable(ctx.platform, ledgers, wish.rollout)
+    const part = new Set(undoable?.applied.keys())
+    const tenants = (await chosen(ctx, wish, LIVE_STATUSES)).filter(
+      ({ id, status }) => part.has(id) || wish.slugs || MIGRATED_STATUSES.includes(status),
+    )
+    return assemble(ctx, tenants, ledgers, undoing(undoable))
+  }
+  if (wish.to !== undefined) migrationsUpTo(wish.to)
+  const target = wish.to ?? floorOf(ledgers, wish.steps ?? 0)
+  const tenants = await chosen(ctx, wish, MIGRATED_STATUSES)
+  return assemble(ctx, tenants, ledgers, goingBackTo(target))
+}
+
+/** The newest migration that the fleet has after so many steps back. @throws ROLLOUT.STEPS_TOO_MANY */
+function floorOf(ledgers: ReadonlyMap<string, Ledger | AppError>, steps: number): string {
+  const had = new Set<string>()
+  for (const ledger of ledgers.values())
+    if (!(ledger instanceof AppError)) for (const name of ledger.applied) had.add(name)
+  const order = tenantMigrations.map(({ name }) => name).filter((name) => had.has(name))
+  const floor = order.at(-steps - 1)
+  if (floor === undefined) throw new AppError('ROLLOUT.STEPS_TOO_MANY', steps, order.length)
+  return floor
+}
+
+const goingBackTo = (target: string): Rules => ({
+  direction: 'down',
+  target,
+  wanted: ({ applied }) => {
+    migrationsUpTo(target)
+    return applied.filter((name) => isAfter(name, target)).reverse()
+  },
+})
+
+const undoing = (undoable: Undoable | undefined): Rules => ({
+  direction: 'down',
+  undoes: undoable?.rollout,
+  concerns: ({ id }) => undoable?.applied.has(id) === true,
+  wanted: ({ applied }, { id, slug }, isSuspect) => {
+    const names = undoable?.applied.get(id) ?? new Set()
+    const there = applied.filter((name) => names.has(name)).reverse()
+    assertOnTop(slug, applied, there)
+    // a statement that was cut off may be done without its row in the ledger: then the schema decides
+    const cutOff = isSuspect ? [...names].filter((name) => !applied.includes(name)) : []
+    return [...cutOff, ...there]
+  },
+})
+
+/** @throws MIGRATION.NOT_ON_TOP if a migration that stays was made for one that is to go */
+function assertOnTop(slug: string, applied: readonly string[], going: readonly string[]): void {
+  for (const name of going) {
+    const above = applied
+      .slice(applied.indexOf(name) + 1)
+      .filter((later) => isAfter(later, name) && !going.includes(later))
+    if (above.length > 0)
+      throw new AppError('MIGRATION.NOT_ON_TOP', slug, name, above, nameBefore(name) ?? '')
+  }
+}
+
+/**
+ * Plans what is left to do of an earlier rollout for some of its tenants: what was planned for each
+ * then, as far as its ledger says that it is not done.
  */
 export async function planAgain(
   ctx: Context,
-  direction: Direction,
-  target: string,
+  { direction, target, undoes }: Rollout,
   left: readonly RolloutTenant[],
 ): Promise<RolloutPlan> {
-  const planned = new Map(left.map((tenant) => [tenant.slug, tenant.planned]))
+  const records = new Map(left.map((tenant) => [tenant.slug, tenant]))
   const tenants = await listFleet(ctx.platform, {
     slugs: left.map(({ slug }) => slug),
     statuses: TENANT_STATUSES,
   })
-  const stepsOf = await stepMaker()
-  return assemble(ctx, tenants, direction, target, {
-    wanted: ({ applied }, { slug }) => {
-      const had = new Set(applied)
-      const names = planned.get(slug) ?? []
-      // one that was refused then had no plan of its own
-      if (names.length === 0 && direction === 'down') return applied.slice(Number(target)).reverse()
-      const all = names.length === 0 ? migrationsUpTo(target).map(({ name }) => name) : names
-      return all.filter((name) => had.has(name) === (direction === 'down'))
+  const ledgers = await readAllLedgers(ctx, tenants)
+  const first =
+    direction === 'down' && undoes !== undefined
+      ? undoing(await findUndoable(ctx.platform, ledgers, undoes))
+      : undefined
+  return assemble(ctx, tenants, ledgers, {
+    direction,
+    target,
+    undoes: first?.undoes,
+    wanted: (ledger, tenant, isSuspect) => {
+      const record = records.get(tenant.slug)
+      const had = new Set(ledger.applied)
+      if (record && record.planned.length > 0) {
+        if (direction === 'up') return record.planned.filter((name) => !had.has(name))
+        const done = new Set(record.applied)
+        // a statement that was cut off may be done without its row in the ledger
+        return record.planned.filter((name) => had.has(name) || (isSuspect && !done.has(name)))
+      }
+      // it was refused then, so it has no plan of its own yet
+      if (first) return first.wanted(ledger, tenant, isSuspect)
+      if (direction === 'down') return goingBackTo(target ?? '').wanted(ledger, tenant, isSuspect)
+      return migrationsUpTo(target ?? '')
+        .map(({ name }) => name)
+        .filter((name) => !had.has(name))
     },
-    stepsOf: (names) => stepsOf(names, direction),
   })
 }
 
@@ -127,14 +226,18 @@ export async function sqlOf(plan: RolloutPlan): Promise<Map<string, readonly str
 
 type Wish = z.output<typeof RolloutWishInput>
 
-async function chosen(ctx: Context, wish: Wish): Promise<FleetTenant[]> {
+async function chosen(
+  ctx: Context,
+  wish: Wish,
+  statuses: readonly TenantStatus[],
+): Promise<FleetTenant[]> {
   const { platform } = ctx
   const named = [...(wish.slugs ?? []), ...(wish.exclude ?? [])]
   const [unknown] = await findUnknownSlugs(platform, named)
   if (unknown !== undefined) throw new AppError('TENANT.NOT_FOUND', unknown)
   for (const code of wish.plans ?? []) await getPlanByCode(platform, code)
   for (const name of wish.servers ?? []) await getServerByName(platform, name)
-  return listFleet(platform, { ...wish, statuses: wish.statuses ?? MIGRATED_STATUSES })
+  return listFleet(platform, { ...wish, statuses: wish.statuses ?? statuses })
 }
 
 /** @throws MIGRATION.NOT_FOUND */
@@ -150,70 +253,105 @@ const isAfter = (name: string, target: string): boolean => {
   return order.indexOf(name) > order.indexOf(target)
 }
 
-/** Every tenant has the same steps, so each is made once. */
-async function stepMaker() {
-  const byName = new Map(tenantMigrations.map((migration) => [migration.name, migration]))
-  const kinds = new Map<string, MigrationKind>()
-  for (const migration of tenantMigrations)
-    kinds.set(migration.name, kindOf(await recordSql(migration, 'up')))
-  const known = new Map<string, readonly Step[]>()
-  return (names: readonly string[], direction: Direction): readonly Step[] => {
+/** The migration before this one in the list of this version. */
+export const nameBefore = (name: string): string | undefined =>
+  tenantMigrations[tenantMigrations.findIndex((migration) => migration.name === name) - 1]?.name
+
+/**
+ * Every tenant has the same steps, so each is made once.
+ *
+ * @throws MIGRATION.IRREVERSIBLE if one of them has no way back
+ */
+function stepMaker(direction: Direction) {
+  const steps = new Map<string, Promise<Step>>()
+  const lists = new Map<string, Promise<readonly Step[]>>()
+  const stepOf = (name: string): Promise<Step> => {
+    const step = steps.get(name) ?? makeStep(name, direction)
+    steps.set(name, step)
+    return step
+  }
+  return (names: readonly string[]): Promise<readonly Step[]> => {
     const key = names.join('\n')
-    const steps =
-      known.get(key) ??
-      names.map((name) => ({
-        migration: byName.get(name) as Migration,
-        direction,
-        kind: kinds.get(name) as MigrationKind,
-      }))
-    known.set(key, steps)
-    return steps
+    const list = lists.get(key) ?? Promise.all(names.map(stepOf))
+    lists.set(key, list)
+    return list
   }
 }
 
+async function makeStep(name: string, direction: Direction): Promise<Step> {
+  const migration = tenantMigrations.find((each) => each.name === name) as Migration
+  if (direction === 'up')
+    return { migration, direction, kind: kindOf(await recordSql(migration, direction)) }
+  let statements: readonly string[] = []
+  try {
+    statements = await recordSql(migration, direction)
+  } catch (error) {
+    throw new AppError('MIGRATION.IRREVERSIBLE', name).because(error)
+  }
+  if (statements.length === 0) throw new AppError('MIGRATION.IRREVERSIBLE', name)
+  return { migration, direction, kind: kindOf(statements) }
+}
+
 type Rules = {
-  /** @throws AppError where the tenant cannot go there */
-  readonly wanted: (ledger: Ledger, tenant: FleetTenant) => readonly string[]
-  readonly stepsOf: (names: readonly string[]) => readonly Step[]
+  readonly direction: Direction
+  readonly target?: string | undefined
+  readonly undoes?: Rollout | undefined
+  /** Tenants that this is about; the others are left alone, whatever their ledgers say. */
+  readonly concerns?: (tenant: FleetTenant) => boolean
+  /** @throws AppError if the tenant cannot go there */
+  readonly wanted: (ledger: Ledger, tenant: FleetTenant, isSuspect: boolean) => readonly string[]
 }
 
 async function assemble(
   ctx: Context,
   tenants: readonly FleetTenant[],
-  direction: Direction,
-  target: string,
-  { wanted, stepsOf }: Rules,
+  ledgers: ReadonlyMap<string, Ledger | AppError>,
+  { direction, target, undoes, concerns = () => true, wanted }: Rules,
 ): Promise<RolloutPlan> {
   const suspects = await listSuspects(ctx.platform)
-  const ledgers = await readAllLedgers(ctx, tenants)
+  const stepsOf = stepMaker(direction)
   const tasks: TenantTask[] = []
+  const idle: FleetTenant[] = []
   const refused: { tenant: FleetTenant; error: AppError }[] = []
-  let upToDate = 0
   for (const tenant of tenants) {
+    if (!concerns(tenant)) {
+      idle.push(tenant)
+      continue
+    }
+    const isSuspect = suspects.has(tenant.id)
+    let ledger: Ledger
+    let names: readonly string[]
     try {
-      const ledger = trusted(tenant, ledgers.get(tenant.id))
-      const names = wanted(ledger, tenant)
-      if (names.length === 0) {
-        upToDate += 1
-        continue
-      }
+      ledger = trusted(tenant, ledgers.get(tenant.id))
+      names = wanted(ledger, tenant, isSuspect)
+    } catch (thrown) {
+      refused.push({ tenant, error: asAppError(thrown) })
+      continue
+    }
+    if (names.length === 0) idle.push(tenant)
+    else
       tasks.push({
         tenantId: tenant.id,
         slug: tenant.slug,
         database: tenant.database,
         serverId: tenant.serverId,
-        steps: stepsOf(names),
+        steps: await stepsOf(names),
+        ledger: ledger.applied,
         ledgerBatch: ledger.batch + 1,
-        isSuspect: suspects.has(tenant.id),
+        isSuspect,
       })
-    } catch (thrown) {
-      refused.push({ tenant, error: asAppError(thrown) })
-    }
   }
-  return { direction, target, tasks, upToDate, refused, migrations: countMigrations(tasks) }
+  const migrations = countMigrations(tasks)
+  const leftAlone = idle.map((tenant): LeftAlone => {
+    const found = ledgers.get(tenant.id)
+    const ledger = found === undefined || found instanceof AppError ? [] : found.applied
+    const taken = direction === 'down' ? migrations.map(({ name }) => name) : []
+    return { tenant, ledger, keeps: taken.filter((name) => ledger.includes(name)) }
+  })
+  return { direction, target, undoes, tasks, leftAlone, refused, migrations }
 }
 
-/** @throws AppError where the database is not the tenant's, or ahead of this version */
+/** @throws AppError if the database is not the tenant's, or ahead of this version */
 function trusted(tenant: FleetTenant, ledger: Ledger | AppError | undefined): Ledger {
   if (ledger === undefined || ledger instanceof AppError)
     throw ledger ?? new AppError('TENANT.DATABASE_MISSING', tenant.slug)
@@ -237,7 +375,7 @@ export function groupByServer<T extends { readonly serverId: string }>(
   return groups
 }
 
-/** By tenant. Servers are asked side by side; one that cannot be asked fails its own tenants alone. */
+/** Reads ledgers by tenant id, all servers at once. One that cannot be asked fails only its own tenants. */
 async function readAllLedgers(
   ctx: Context,
   tenants: readonly FleetTenant[],

@@ -3,12 +3,13 @@ import { affectedBy, type Bindable, rowsOf } from '../db/statements.js'
 import { AppError } from '../errors.js'
 import { fromJsonColumn } from '../parse.js'
 import type { Direction } from './recorded-sql.js'
-import type {
-  Rollout,
-  RolloutStatus,
-  RolloutTenant,
-  RolloutTenantStatus,
-  RolloutTerms,
+import {
+  doneIn,
+  type Rollout,
+  type RolloutStatus,
+  type RolloutTenant,
+  type RolloutTenantStatus,
+  type RolloutTerms,
 } from './rollout.js'
 
 const AT_A_TIME = 500
@@ -16,40 +17,49 @@ const AT_A_TIME = 500
 type Row = {
   id: string
   direction: Direction
-  target: string
+  target: string | null
+  undoes: string | null
   status: RolloutStatus
   options: unknown
   tenants_total: number
+  records_applied: number
   started_by: string
   started_at: Date
   finished_at: Date | null
 }
 
 const COLUMNS =
-  'id, direction, target, status, options, tenants_total, started_by, started_at, finished_at'
+  'id, direction, target, undoes, status, options, tenants_total, records_applied, started_by, started_at, finished_at'
 
 const toRollout = (row: Row): Rollout => ({
   ...fromJsonColumn<RolloutTerms>(row.options),
   id: row.id,
   direction: row.direction,
-  target: row.target,
+  target: row.target ?? undefined,
+  undoes: row.undoes ?? undefined,
   status: row.status,
   tenants: row.tenants_total,
+  recordsApplied: Boolean(row.records_applied),
   startedBy: row.started_by,
   startedAt: row.started_at,
   finishedAt: row.finished_at ?? undefined,
 })
 
-export async function insertRollout(db: PlatformDb, rollout: Rollout): Promise<void> {
-  const { id, direction, target, status, tenants, startedBy, startedAt } = rollout
+export async function insertRollout(
+  db: PlatformDb,
+  rollout: Omit<Rollout, 'recordsApplied'>,
+): Promise<void> {
+  const { id, direction, target, undoes, status, tenants, startedBy, startedAt } = rollout
   const { canary, batchSize, concurrency, maxFailures } = rollout
   await db('rollouts').insert({
     id,
     direction,
-    target,
+    target: target ?? null,
+    undoes: undoes ?? null,
     status,
     options: JSON.stringify({ canary, batchSize, concurrency, maxFailures }),
     tenants_total: tenants,
+    records_applied: true,
     started_by: startedBy,
     started_at: startedAt,
     created_at: startedAt,
@@ -58,10 +68,10 @@ export async function insertRollout(db: PlatformDb, rollout: Rollout): Promise<v
 }
 
 /** Newest first. */
-export async function listRollouts(db: PlatformDb, limit: number): Promise<Rollout[]> {
+export async function listRollouts(db: PlatformDb, limit: number, offset = 0): Promise<Rollout[]> {
   const rows = await rowsOf<Row>(
     db,
-    `select ${COLUMNS} from rollouts order by created_at desc, id desc limit ${Number(limit)}`,
+    `select ${COLUMNS} from rollouts order by created_at desc, id desc limit ${Number(limit)} offset ${Number(offset)}`,
   )
   return rows.map(toRollout)
 }
@@ -93,7 +103,7 @@ export async function setRolloutStatus(
   )
 }
 
-/** Rollouts whose process died: whoever holds the lease knows that none is running. */
+/** Closes rollouts whose process died. Call it under the lease: then no rollout can be running. */
 export async function interruptAbandoned(db: PlatformDb, at: Date): Promise<void> {
   await affectedBy(
     db,
@@ -102,9 +112,8 @@ export async function interruptAbandoned(db: PlatformDb, at: Date): Promise<void
   )
 }
 
-export type NewRolloutTenant = Pick<RolloutTenant, 'tenantId' | 'batch' | 'status' | 'planned'> & {
-  readonly error?: string
-}
+export type NewRolloutTenant = Pick<RolloutTenant, 'tenantId' | 'batch' | 'status' | 'planned'> &
+  Partial<Pick<RolloutTenant, 'errorCode' | 'error'>>
 
 export async function insertRolloutTenants(
   db: PlatformDb,
@@ -115,13 +124,14 @@ export async function insertRolloutTenants(
     await db('rollout_tenants').insert(
       tenants
         .slice(start, start + AT_A_TIME)
-        .map(({ tenantId, batch, status, planned, error }) => ({
+        .map(({ tenantId, batch, status, planned, errorCode, error }) => ({
           rollout_id: rolloutId,
           tenant_id: tenantId,
           batch,
           status,
           attempts: 0,
           planned: JSON.stringify(planned),
+          error_code: errorCode ?? null,
           error: error?.slice(0, 1000) ?? null,
         })),
     )
@@ -139,7 +149,7 @@ export async function markRunning(
     const some = tenantIds.slice(start, start + AT_A_TIME)
     await affectedBy(
       db,
-      `update rollout_tenants set status = 'running', attempts = attempts + 1, started_at = ?, finished_at = null, error = null
+      `update rollout_tenants set status = 'running', attempts = attempts + 1, started_at = ?, finished_at = null, error_code = null, error = null
         where rollout_id = ? and tenant_id in (${some.map(() => '?').join(', ')})`,
       [at, rolloutId, ...some],
     )
@@ -149,34 +159,62 @@ export async function markRunning(
 export type RolloutResult = {
   readonly tenantId: string
   readonly status: Extract<RolloutTenantStatus, 'done' | 'failed' | 'pending'>
+  /** What the rollout did in the tenant, in all its attempts. */
   readonly applied: readonly string[]
   readonly finishedAt: Date
-  readonly error: string | undefined
+  readonly errorCode?: string | undefined
+  readonly error?: string | undefined
 }
 
-/** Results of many tenants in one statement. */
+/** Records the results of many tenants in one statement. */
 export async function recordResults(
   db: PlatformDb,
   rolloutId: string,
   results: readonly RolloutResult[],
 ): Promise<void> {
-  if (results.length === 0) return
-  const values = results.flatMap((result): Bindable[] => [
-    rolloutId,
-    result.tenantId,
-    result.status,
-    JSON.stringify(result.applied),
-    result.finishedAt,
-    result.error?.slice(0, 1000) ?? null,
-  ])
-  await affectedBy(
-    db,
-    `insert into rollout_tenants (rollout_id, tenant_id, batch, status, attempts, applied, finished_at, error)
-      values ${results.map(() => '(?, ?, 0, ?, 1, ?, ?, ?)').join(', ')}
-      on duplicate key update status = values(status), applied = values(applied),
-        finished_at = values(finished_at), error = values(error)`,
-    values,
-  )
+  for (let start = 0; start < results.length; start += AT_A_TIME) {
+    const some = results.slice(start, start + AT_A_TIME)
+    const values = some.flatMap((result): Bindable[] => [
+      rolloutId,
+      result.tenantId,
+      result.status,
+      JSON.stringify(result.applied),
+      result.finishedAt,
+      result.errorCode ?? null,
+      result.error?.slice(0, 1000) ?? null,
+    ])
+    await affectedBy(
+      db,
+      `insert into rollout_tenants (rollout_id, tenant_id, batch, status, attempts, applied, finished_at, error_code, error)
+        values ${some.map(() => '(?, ?, 0, ?, 1, ?, ?, ?, ?)').join(', ')}
+        on duplicate key update status = values(status), applied = values(applied),
+          finished_at = values(finished_at), error_code = values(error_code), error = values(error)`,
+      values,
+    )
+  }
+}
+
+/** Records what is planned for tenants of a rollout, and what it did there in earlier attempts. */
+export async function recordPlans(
+  db: PlatformDb,
+  rolloutId: string,
+  tenants: readonly Pick<RolloutTenant, 'tenantId' | 'planned' | 'applied'>[],
+): Promise<void> {
+  for (let start = 0; start < tenants.length; start += AT_A_TIME) {
+    const some = tenants.slice(start, start + AT_A_TIME)
+    await affectedBy(
+      db,
+      `insert into rollout_tenants (rollout_id, tenant_id, batch, status, attempts, planned, applied)
+        values ${some.map(() => "(?, ?, 0, 'pending', 0, ?, ?)").join(', ')}
+        on duplicate key update planned = values(planned), applied = values(applied)`,
+      some.flatMap(({ tenantId, planned, applied }): Bindable[] => [
+        rolloutId,
+        tenantId,
+        JSON.stringify(planned),
+        JSON.stringify(applied),
+      ]),
+    )
+  }
 }
 
 type TenantRow = {
@@ -189,8 +227,27 @@ type TenantRow = {
   applied: unknown
   started_at: Date | null
   finished_at: Date | null
+  error_code: string | null
   error: string | null
 }
+
+const toTenant = (row: TenantRow): RolloutTenant => ({
+  tenantId: row.tenant_id,
+  slug: row.slug,
+  batch: row.batch,
+  status: row.status,
+  attempts: row.attempts,
+  planned: row.planned === null ? [] : fromJsonColumn<string[]>(row.planned),
+  applied: row.applied === null ? [] : fromJsonColumn<string[]>(row.applied),
+  startedAt: row.started_at ?? undefined,
+  finishedAt: row.finished_at ?? undefined,
+  errorCode: row.error_code ?? undefined,
+  error: row.error ?? undefined,
+})
+
+const TENANT_COLUMNS = `rollout_tenants.tenant_id, tenants.slug, rollout_tenants.batch, rollout_tenants.status,
+  rollout_tenants.attempts, rollout_tenants.planned, rollout_tenants.applied, rollout_tenants.started_at,
+  rollout_tenants.finished_at, rollout_tenants.error_code, rollout_tenants.error`
 
 export async function listRolloutTenants(
   db: PlatformDb,
@@ -199,26 +256,14 @@ export async function listRolloutTenants(
 ): Promise<RolloutTenant[]> {
   const rows = await rowsOf<TenantRow>(
     db,
-    `select rollout_tenants.tenant_id, tenants.slug, rollout_tenants.batch, rollout_tenants.status, rollout_tenants.attempts,
-        rollout_tenants.planned, rollout_tenants.applied, rollout_tenants.started_at, rollout_tenants.finished_at, rollout_tenants.error
+    `select ${TENANT_COLUMNS}
       from rollout_tenants join tenants on tenants.id = rollout_tenants.tenant_id
       where rollout_tenants.rollout_id = ?
         ${statuses.length > 0 ? `and rollout_tenants.status in (${statuses.map(() => '?').join(', ')})` : ''}
       order by rollout_tenants.batch, tenants.slug`,
     [rolloutId, ...statuses],
   )
-  return rows.map((row) => ({
-    tenantId: row.tenant_id,
-    slug: row.slug,
-    batch: row.batch,
-    status: row.status,
-    attempts: row.attempts,
-    planned: row.planned === null ? [] : fromJsonColumn<string[]>(row.planned),
-    applied: row.applied === null ? [] : fromJsonColumn<string[]>(row.applied),
-    startedAt: row.started_at ?? undefined,
-    finishedAt: row.finished_at ?? undefined,
-    error: row.error ?? undefined,
-  }))
+  return rows.map(toTenant)
 }
 
 export async function countByStatus(
@@ -233,30 +278,53 @@ export async function countByStatus(
   return Object.fromEntries(rows.map(({ status, count }) => [status, Number(count)]))
 }
 
-/** What a rollout leaves unknown: it was cut off there, or its database server went away in the middle. */
-const UNKNOWN =
-  "(rollout_tenants.status = 'running' or (rollout_tenants.status = 'failed' and rollout_tenants.error like 'DATABASE.%'))"
+/** As `isCutOff` has it. */
+const CUT_OFF =
+  "(rollout_tenants.status = 'running' or (rollout_tenants.status = 'failed' and rollout_tenants.error_code like 'DATABASE.%'))"
 
-/** Tenants that a rollout was cut off in and no other has looked after since. */
+/** Tenants that a rollout was cut off in, and that no later one has settled. */
 export async function listSuspects(db: PlatformDb): Promise<Set<string>> {
   const rows = await rowsOf<{ tenant_id: string }>(
     db,
-    `select distinct rollout_tenants.tenant_id from rollouts join rollout_tenants on rollout_tenants.rollout_id = rollouts.id and ${UNKNOWN} where rollouts.status <> 'done'`,
+    `select distinct rollout_tenants.tenant_id from rollouts join rollout_tenants on rollout_tenants.rollout_id = rollouts.id and ${CUT_OFF} where rollouts.status <> 'done'`,
   )
   return new Set(rows.map(({ tenant_id }) => tenant_id))
 }
 
-/** Hands the suspects of earlier rollouts on to this one, which has them as running. */
+/**
+ * Hands the suspects of earlier rollouts on to this one. What each earlier rollout did is settled now,
+ * by the ledgers: later they also have what this one does.
+ */
 export async function takeOverSuspects(
   db: PlatformDb,
   rolloutId: string,
-  tenantIds: readonly string[],
+  ledgers: ReadonlyMap<string, readonly string[]>,
 ): Promise<void> {
+  const tenantIds = [...ledgers.keys()]
   for (let start = 0; start < tenantIds.length; start += AT_A_TIME) {
     const some = tenantIds.slice(start, start + AT_A_TIME)
+    const marks = some.map(() => '?').join(', ')
+    const rows = await rowsOf<TenantRow & { rollout_id: string; direction: Direction }>(
+      db,
+      `select ${TENANT_COLUMNS}, rollouts.id as rollout_id, rollouts.direction
+        from rollout_tenants join tenants on tenants.id = rollout_tenants.tenant_id
+          join rollouts on rollouts.id = rollout_tenants.rollout_id
+        where rollout_tenants.rollout_id <> ? and ${CUT_OFF} and rollout_tenants.tenant_id in (${marks})`,
+      [rolloutId, ...some],
+    )
+    for (const row of rows) {
+      const tenant = toTenant(row)
+      const done = doneIn(tenant, row.direction, ledgers.get(tenant.tenantId))
+      if (done.length === tenant.applied.length) continue
+      await affectedBy(
+        db,
+        'update rollout_tenants set applied = ? where rollout_id = ? and tenant_id = ?',
+        [JSON.stringify(done), row.rollout_id, tenant.tenantId],
+      )
+    }
     await affectedBy(
       db,
-      `update rollout_tenants set status = 'left' where rollout_id <> ? and ${UNKNOWN} and tenant_id in (${some.map(() => '?').join(', ')})`,
+      `update rollout_tenants set status = 'left' where rollout_id <> ? and ${CUT_OFF} and tenant_id in (${marks})`,
       [rolloutId, ...some],
     )
   }

@@ -34,10 +34,14 @@ export const DEFAULT_TERMS: RolloutTerms = {
 export type Rollout = RolloutTerms & {
   readonly id: string
   readonly direction: Direction
-  /** The newest migration that tenants have afterwards, or how many they lose. */
-  readonly target: string
+  /** The newest migration that tenants have afterwards; undefined if the rollout undoes another one. */
+  readonly target: string | undefined
+  /** The rollout that this one undoes. */
+  readonly undoes: string | undefined
   readonly status: RolloutStatus
   readonly tenants: number
+  /** Whether `applied` of its tenants holds every attempt. Earlier versions recorded the last one only. */
+  readonly recordsApplied: boolean
   readonly startedBy: string
   readonly startedAt: Date
   readonly finishedAt: Date | undefined
@@ -49,9 +53,40 @@ export type RolloutTenant = {
   readonly batch: number
   readonly status: RolloutTenantStatus
   readonly attempts: number
+  /** Migrations in the order in which they are to be done, or taken back. */
   readonly planned: readonly string[]
+  /** Those of them that this rollout did, in all its attempts. */
   readonly applied: readonly string[]
   readonly startedAt: Date | undefined
   readonly finishedAt: Date | undefined
+  readonly errorCode: string | undefined
   readonly error: string | undefined
 }
+
+/**
+ * Whether a process or a server died while it worked on the tenant, so that more may have been done
+ * than `applied` says.
+ */
+export const isCutOff = ({
+  status,
+  errorCode,
+}: Pick<RolloutTenant, 'status' | 'errorCode'>): boolean =>
+  status === 'running' || (status === 'failed' && errorCode?.startsWith('DATABASE.') === true)
+
+/** What a rollout did in a tenant. If it was cut off there, the ledger tells what it does not record. */
+export function doneIn(
+  tenant: Pick<RolloutTenant, 'status' | 'errorCode' | 'planned' | 'applied'>,
+  direction: Direction,
+  ledger: readonly string[] | undefined,
+): readonly string[] {
+  if (!ledger || !isCutOff(tenant)) return tenant.applied
+  const has = new Set(ledger)
+  const done = new Set(tenant.applied)
+  return [
+    ...tenant.applied,
+    ...tenant.planned.filter((name) => !done.has(name) && has.has(name) === (direction === 'up')),
+  ]
+}
+
+/** Enough of a rollout's id to name it. */
+export const shortId = (id: string): string => id.slice(-12)

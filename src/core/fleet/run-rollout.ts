@@ -12,14 +12,22 @@ import { findExpectedChanges } from './expected-changes.js'
 import { migrateTenant, type Site, type TenantTask } from './migrate-tenant.js'
 import { MigrationSession } from './migration-session.js'
 import { groupByServer, type RolloutPlan } from './plan-rollout.js'
-import type { Rollout, RolloutStatus, RolloutTerms } from './rollout.js'
+import {
+  doneIn,
+  type Rollout,
+  type RolloutStatus,
+  type RolloutTenant,
+  type RolloutTerms,
+} from './rollout.js'
 import { RolloutJournal } from './rollout-journal.js'
 import {
   countByStatus,
   insertRollout,
   insertRolloutTenants,
   interruptAbandoned,
+  listRolloutTenants,
   markRunning,
+  recordPlans,
   recordResults,
   setRolloutStatus,
   takeOverSuspects,
@@ -56,7 +64,15 @@ export type RolloutOutcome = {
   readonly done: number
   readonly failed: number
   readonly left: number
+  /** Tenants that failed in an earlier attempt at the same rollout, and that this run didn't try. */
+  readonly failedEarlier: readonly RolloutTenant[]
   readonly durationMs: number
+}
+
+/** An earlier rollout to go on with, and what it recorded for the tenants that it still has to do. */
+export type EarlierAttempt = {
+  readonly rollout: Rollout
+  readonly tenants: readonly RolloutTenant[]
 }
 
 export type RunOptions = {
@@ -65,8 +81,8 @@ export type RunOptions = {
   readonly report: (event: RolloutEvent) => void
   /** Once aborted, what runs is finished and nothing more is begun. */
   readonly signal: AbortSignal
-  /** An earlier rollout to go on with; a new one is recorded otherwise. */
-  readonly rollout?: Rollout
+  /** Without it a new rollout is recorded. */
+  readonly earlier?: EarlierAttempt
 }
 
 /**
@@ -87,7 +103,7 @@ export async function runRollout(
   try {
     const status = await run.allBatches()
     await setRolloutStatus(ctx.platform, run.rolloutId, status, ctx.now())
-    return run.outcome(status, performance.now() - start)
+    return await run.outcome(status, performance.now() - start)
   } finally {
     run.close()
   }
@@ -105,6 +121,9 @@ class Run {
   /** Servers that did not come back in time: their tenants fail at once from then on. */
   readonly #dead = new Map<string, AppError>()
   readonly #journal: RolloutJournal
+  /** By tenant id: what earlier attempts at this rollout did. */
+  readonly #appliedEarlier: ReadonlyMap<string, readonly string[]>
+  readonly #tried: ReadonlySet<string>
   #done = 0
   #failed = 0
   /** Failures that count against the budget: a dead server counts once. */
@@ -117,6 +136,11 @@ class Run {
     this.#batches = batchesOf(plan.tasks, options.terms)
     this.#tasks = plan.tasks.length
     this.#refused = plan.refused.length
+    this.#appliedEarlier = appliedEarlier(plan, options.earlier)
+    this.#tried = new Set([
+      ...plan.tasks.map(({ tenantId }) => tenantId),
+      ...plan.refused.map(({ tenant }) => tenant.id),
+    ])
     this.#journal = new RolloutJournal(ctx.platform, rolloutId)
   }
 
@@ -144,13 +168,17 @@ class Run {
     return (counts.failed ?? 0) > 0 ? 'failed' : 'done'
   }
 
-  outcome(status: RolloutStatus, durationMs: number): RolloutOutcome {
+  async outcome(status: RolloutStatus, durationMs: number): Promise<RolloutOutcome> {
+    const failed = this.#options.earlier
+      ? await listRolloutTenants(this.#ctx.platform, this.rolloutId, ['failed'])
+      : []
     return {
       rolloutId: this.rolloutId,
       status,
       done: this.#done,
       failed: this.#failed + this.#refused,
       left: this.#tasks - this.#done - this.#failed,
+      failedEarlier: failed.filter(({ tenantId }) => !this.#tried.has(tenantId)),
       durationMs: Math.round(durationMs),
     }
   }
@@ -178,9 +206,8 @@ class Run {
       this.#journal.add({
         tenantId,
         status: 'pending',
-        applied: [],
+        applied: this.#appliedEarlier.get(tenantId) ?? [],
         finishedAt: this.#ctx.now(),
-        error: undefined,
       })
     }
     await this.#journal.flush()
@@ -197,9 +224,9 @@ class Run {
       this.#journal.add({
         tenantId,
         status: error ? 'failed' : 'done',
-        applied,
+        applied: [...(this.#appliedEarlier.get(tenantId) ?? []), ...applied],
         finishedAt: this.#ctx.now(),
-        error: error && `${error.code}: ${reasonOf(error)}`,
+        ...failureOf(error),
       })
     try {
       lease.assertHeld()
@@ -301,28 +328,79 @@ export function reasonOf(error: AppError): string {
     : error.message
 }
 
-/** Writes the rollout down before it begins, with the suspects of those that were cut off. */
-async function record(
+const failureOf = (error: AppError | undefined) =>
+  error ? { errorCode: error.code, error: reasonOf(error) } : {}
+
+/** By tenant id: what earlier attempts at the rollout did, also those that were cut off. */
+function appliedEarlier(
+  plan: RolloutPlan,
+  earlier: EarlierAttempt | undefined,
+): Map<string, readonly string[]> {
+  const ledgers = new Map([
+    ...plan.tasks.map(({ tenantId, ledger }) => [tenantId, ledger] as const),
+    ...plan.leftAlone.map(({ tenant, ledger }) => [tenant.id, ledger] as const),
+  ])
+  return new Map(
+    earlier?.tenants.map((tenant) => [
+      tenant.tenantId,
+      doneIn(tenant, plan.direction, ledgers.get(tenant.tenantId)),
+    ]),
+  )
+}
+
+/** Records the rollout before it begins. A new one takes over the suspects of earlier ones. */
+async function record(ctx: Context, plan: RolloutPlan, options: RunOptions): Promise<string> {
+  await interruptAbandoned(ctx.platform, ctx.now())
+  return options.earlier ? recordAgain(ctx, plan, options.earlier) : recordNew(ctx, plan, options)
+}
+
+async function recordAgain(
   ctx: Context,
   plan: RolloutPlan,
-  { terms, rollout, lease }: RunOptions,
+  earlier: EarlierAttempt,
 ): Promise<string> {
+  const { id } = earlier.rollout
   const at = ctx.now()
-  await interruptAbandoned(ctx.platform, at)
-  if (rollout) {
-    await setRolloutStatus(ctx.platform, rollout.id, 'running', at)
-    const results = plan.refused.map(({ tenant, error }) => ({
+  const applied = appliedEarlier(plan, earlier)
+  const plannedThen = new Map(earlier.tenants.map(({ tenantId, planned }) => [tenantId, planned]))
+  await setRolloutStatus(ctx.platform, id, 'running', at)
+  await recordPlans(
+    ctx.platform,
+    id,
+    plan.tasks.map(({ tenantId, steps }) => {
+      const then = plannedThen.get(tenantId) ?? []
+      const planned = then.length > 0 ? then : steps.map(({ migration }) => migration.name)
+      return { tenantId, planned, applied: applied.get(tenantId) ?? [] }
+    }),
+  )
+  await recordResults(ctx.platform, id, [
+    ...plan.refused.map(({ tenant, error }) => ({
       tenantId: tenant.id,
       status: 'failed' as const,
-      applied: [],
+      applied: applied.get(tenant.id) ?? [],
       finishedAt: at,
-      error: `${error.code}: ${reasonOf(error)}`,
-    }))
-    await recordResults(ctx.platform, rollout.id, results)
-    return rollout.id
-  }
+      ...failureOf(error),
+    })),
+    // done, but its process died before it recorded that
+    ...plan.leftAlone.map(({ tenant }) => ({
+      tenantId: tenant.id,
+      status: 'done' as const,
+      applied: applied.get(tenant.id) ?? [],
+      finishedAt: at,
+    })),
+  ])
+  return id
+}
+
+async function recordNew(
+  ctx: Context,
+  plan: RolloutPlan,
+  { terms, lease }: RunOptions,
+): Promise<string> {
   const id = newId()
+  const at = ctx.now()
   const batches = batchesOf(plan.tasks, terms)
+  const undoes = plan.undoes?.id
   await inTransaction(ctx.platform, async (transaction) => {
     await lease.fence(transaction)
     await insertRollout(transaction, {
@@ -330,6 +408,7 @@ async function record(
       id,
       direction: plan.direction,
       target: plan.target,
+      undoes,
       status: 'running',
       tenants: plan.tasks.length + plan.refused.length,
       startedBy: ctx.actor.name,
@@ -350,13 +429,14 @@ async function record(
         batch: 0,
         status: 'failed' as const,
         planned: [],
-        error: `${error.code}: ${reasonOf(error)}`,
+        ...failureOf(error),
       })),
     ])
+    const suspects = plan.tasks.filter(({ isSuspect }) => isSuspect)
     await takeOverSuspects(
       transaction,
       id,
-      plan.tasks.filter(({ isSuspect }) => isSuspect).map(({ tenantId }) => tenantId),
+      new Map(suspects.map(({ tenantId, ledger }) => [tenantId, ledger])),
     )
     await insertAudit(transaction, {
       occurredAt: at,
@@ -366,7 +446,12 @@ async function record(
       objectId: id,
       tenantId: null,
       changes: {
-        after: { direction: plan.direction, target: plan.target, tenants: plan.tasks.length },
+        after: {
+          direction: plan.direction,
+          ...(plan.target === undefined ? {} : { target: plan.target }),
+          ...(undoes === undefined ? {} : { undoes }),
+          tenants: plan.tasks.length,
+        },
       },
     })
   })

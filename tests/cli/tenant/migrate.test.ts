@@ -132,16 +132,66 @@ describe('validonx tenant migrate', () => {
       expect(lines(run.out).flatMap((e) => (e.event === 'done' ? [e.tenant] : []))).toEqual([slug])
   })
 
-  test('takes migrations back only when told so', async ({ cli, slugs, newer: _ }) => {
-    await cli('tenant', 'migrate', ...slugs)
-    const asked = await cli('tenant', 'migrate', '--rollback', ...slugs)
-    const told = await cli('tenant', 'migrate', '--rollback', '--yes', ...slugs)
+  test('prints what a rollback takes back before it asks, also with --yes and --json', async ({
+    cli,
+    slugs: [first = '', ...others],
+    newer: _,
+  }) => {
+    await cli('tenant', 'migrate', ...others)
+    const named = ['tenant', 'migrate', '--rollback', first, ...others]
+    const dry = await cli(...named, '--dry-run')
+    const asked = await cli(...named)
+    const json = await cli(...named, '--json')
+    const told = await cli(...named, '--yes')
+    const listed = await cli('tenant', 'rollouts')
+    const plan = [
+      'Undoes rollout ',
+      'This takes back, with the data that they hold:',
+      `${WIDGETS.name}  schema  2`,
+      `Left alone, because they don't have it: ${first}`,
+    ]
 
+    for (const line of plan) {
+      expect(dry.out).toContain(line)
+      expect(asked.said).toContain(line)
+      expect(told.said).toContain(line)
+    }
+    expect(dry.out).toContain(`-- ${WIDGETS.name}\n${WIDGETS.down[0]};`)
     expect([asked.exit, asked.said]).toEqual([
       64,
       expect.stringContaining('USAGE.CONFIRMATION_NEEDED'),
     ])
-    expect([told.exit, told.out]).toEqual([0, expect.stringContaining('done: 3 done')])
+    expect(lines(json.out)).toEqual([
+      expect.objectContaining({
+        event: 'plan',
+        direction: 'down',
+        pending: 2,
+        left_alone: [{ tenant: first, keeps: [] }],
+        migrations: [expect.objectContaining({ name: WIDGETS.name, tenants: 2 })],
+      }),
+    ])
+    expect([told.exit, told.out]).toEqual([
+      0,
+      expect.stringContaining('done: 2 done, 0 failed, 0 left, 1 left alone'),
+    ])
+    expect(listed.out).toMatch(/ undo of [0-9a-f]{12} /)
+  })
+
+  test('says it in words that fit if there is nothing to do', async ({ cli, slugs, newer: _ }) => {
+    const [one = ''] = slugs
+    await cli('tenant', 'migrate', ...slugs)
+    const single = await cli('tenant', 'migrate', one)
+    const resumed = await cli('tenant', 'migrate', '--resume')
+    const back = await cli('tenant', 'migrate', one, '--rollback', '--to', WIDGETS.name)
+    const nobody = await cli('tenant', 'migrate', one, '--status', 'failed')
+
+    expect([single, resumed, back, nobody].map(({ exit }) => exit)).toEqual([0, 0, 0, 0])
+    expect(single.out).toBe(`Nothing is pending: 1 tenant is at ${WIDGETS.name}.\n`)
+    expect(resumed.out).toMatch(/^Rollout [0-9a-f]{12} is done: nothing is left to do.\n$/)
+    expect(back.out).toBe(
+      `Nothing to take back: the tenant has no migration after ${WIDGETS.name}.\n`,
+    )
+    expect(nobody.out).toBe('There is no tenant to migrate.\n')
   })
 
   test.for([
@@ -154,7 +204,11 @@ describe('validonx tenant migrate', () => {
     [['--resume', '--to', 'x'], 64],
     [['--resume', '--check'], 64],
     [['--to', 'nothing'], 66],
-    [['--to', 'x', '--rollback'], 65],
+    [['--to', 'x', '--rollback'], 66],
+    [['--to', 'x', '--rollback', '--step', '1'], 64],
+    [['--rollout', 'x'], 64],
+    [['--rollback', '--rollout', 'x'], 66],
+    [['--rollback', '--step', '99'], 65],
     [['--status', 'odd'], 65],
     [['--tenants', 'nobody'], 66],
     [['--from-file', '/nonexistent/file'], 64],

@@ -72,7 +72,7 @@ describe('a rollout', () => {
     const second = await migrateFleet(ctx, { kind: 'new', wish: { slugs } })
 
     expect(numbers(first)).toEqual(['done', 6, 0, 0])
-    expect([second.outcome, second.plan.upToDate]).toEqual([undefined, 6])
+    expect([second.outcome, second.plan.leftAlone.length]).toEqual([undefined, 6])
     for (const { name } of [NOTE, FILL, WIDGETS])
       expect(await standing(name)).toEqual([1, 1, 1, 1, 1, 1])
     expect(
@@ -113,7 +113,7 @@ describe('a rollout', () => {
   }) => {
     newer(NOTE, FILL, WIDGETS)
     await migrateFleet(ctx, { kind: 'new', wish: { slugs } })
-    const back = await migrateFleet(ctx, { kind: 'new', wish: { slugs, rollback: 2 } })
+    const back = await migrateFleet(ctx, { kind: 'new', wish: { slugs, rollback: true, steps: 2 } })
     const after = [
       await standing(NOTE.name),
       await standing(FILL.name),
@@ -253,7 +253,11 @@ describe('a plan', () => {
       [{ plans: ['nothing'] }, 'PLAN.NOT_FOUND'],
       [{ servers: ['nowhere'] }, 'SERVER.NOT_FOUND'],
       [{ to: 'nothing' }, 'MIGRATION.NOT_FOUND'],
-      [{ to: NOTE.name, rollback: 1 }, 'VALIDATION.FAILED'],
+      [{ to: NOTE.name, rollback: true, steps: 1 }, 'VALIDATION.FAILED'],
+      [{ steps: 1 }, 'VALIDATION.FAILED'],
+      [{ rollback: true, to: 'nothing' }, 'MIGRATION.NOT_FOUND'],
+      [{ rollback: true, rollout: 'nothing' }, 'ROLLOUT.NOT_FOUND'],
+      [{ rollback: true, steps: 99 }, 'ROLLOUT.STEPS_TOO_MANY'],
     ] as const)
       await expect(planRollout(ctx, wish as object)).rejects.toMatchObject({ code })
   })

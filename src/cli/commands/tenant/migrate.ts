@@ -7,16 +7,17 @@ import {
   type RolloutWish,
   sqlOf,
 } from '../../../core/fleet/plan-rollout.js'
-import { DEFAULT_TERMS } from '../../../core/fleet/rollout.js'
-import { reasonOf } from '../../../core/fleet/run-rollout.js'
+import { DEFAULT_TERMS, shortId } from '../../../core/fleet/rollout.js'
+import type { RolloutOutcome } from '../../../core/fleet/run-rollout.js'
 import type { TenantStatus } from '../../../core/tenants/tenant.js'
 import { collect, createCommand } from '../../command.js'
 import { type OpenSession, type Runtime, withContext } from '../../runtime.js'
-import { formatTable, type Terminal } from '../../terminal.js'
+import type { Terminal } from '../../terminal.js'
+import { nothingText, planObject, planText } from './plan-text.js'
 import {
+  allFailures,
   duration,
   failureTable,
-  planObject,
   RolloutView,
   summaryMarkdown,
   summaryObject,
@@ -36,6 +37,7 @@ type Options = {
   readonly status?: readonly string[]
   readonly to?: string
   readonly rollback?: true
+  readonly rollout?: string
   readonly step?: string
   readonly resume?: true
   readonly retryFailed?: true
@@ -55,7 +57,7 @@ export const tenantMigrate = (runtime: Runtime) =>
     about: 'bring the databases of all tenants, or of some, to the newest schema',
     examples: [
       ['tenant migrate', 'the whole fleet: a canary first, then in batches'],
-      ['tenant migrate --check', 'exit 3 where something is pending, and change nothing'],
+      ['tenant migrate --check', 'exit 3 if something is pending, and change nothing'],
       ['tenant migrate --dry-run', 'what would be done, with the SQL'],
       ['tenant migrate acme globex', 'these two'],
       [
@@ -63,8 +65,12 @@ export const tenantMigrate = (runtime: Runtime) =>
         'one plan, eight at once on each server',
       ],
       ['tenant migrate --resume', 'what an interrupted rollout has left'],
-      ['tenant migrate --retry-failed', 'those that failed, once they are mended'],
-      ['tenant migrate --rollback --step 2 --yes', 'take the last two migrations back'],
+      ['tenant migrate --retry-failed', 'those that failed, once they are repaired'],
+      ['tenant migrate --rollback', 'undo the last rollout, where it was applied; asks first'],
+      [
+        'tenant migrate --rollback --to 20261101-11-idempotency-keys',
+        'take back every later migration, in all tenants',
+      ],
       ['tenant migrate --json --summary summary.md', 'for CI: an event a line, and a page'],
     ],
   })
@@ -75,13 +81,17 @@ export const tenantMigrate = (runtime: Runtime) =>
     .option('--plan <code>', 'only tenants on this plan; may be given again', collect)
     .option('--server <name>', 'only tenants on this database server; may be given again', collect)
     .option('--status <status>', 'only tenants in this status; may be given again', collect)
-    .option('--to <migration>', 'no further than this migration')
-    .option('--rollback', 'take migrations back, newest first')
-    .option('--step <n>', 'how many to take back (default: 1)')
-    .option('--resume', 'go on with the last rollout: what it has not begun or not ended')
+    .option('--to <migration>', 'no further than this migration; with --rollback, back to it')
+    .option('--rollback', 'undo the last rollout: take its migrations back where it applied them')
+    .option('--rollout <id>', 'with --rollback: undo this rollout instead of the last one')
+    .option(
+      '--step <n>',
+      'with --rollback: take back the n newest migrations of the fleet, in every tenant that has them',
+    )
+    .option('--resume', 'go on with the last rollout: what it has not begun or not finished')
     .option('--retry-failed', 'go on with the last rollout: what failed in it')
     .option('--dry-run', 'print the plan with its SQL, and change nothing')
-    .option('--check', 'exit 3 where something is pending, and change nothing')
+    .option('--check', 'exit 3 if something is pending, and change nothing')
     .option('--canary <n>', `tenants that go first, alone (default: ${DEFAULT_TERMS.canary})`)
     .option('--batch-size <n>', `tenants in a batch (default: ${DEFAULT_TERMS.batchSize})`)
     .option(
@@ -93,7 +103,7 @@ export const tenantMigrate = (runtime: Runtime) =>
       `begin no batch after more failures than this (default: ${DEFAULT_TERMS.maxFailures})`,
     )
     .option('--summary <path>', 'write a summary in Markdown to this file')
-    .option('--yes', 'take migrations back without asking')
+    .option('--yes', 'take migrations back without asking; the plan is printed all the same')
     .action(
       withContext(runtime, async (session, slugs: string[], options: Options) => {
         const request = await requestOf(session, slugs, options)
@@ -110,14 +120,17 @@ async function migrate(
   request: FleetRequest,
   options: Options,
 ): Promise<void> {
-  // a summary that cannot be written is better known before than after
+  // fail before the rollout, not after it, if the summary can't be written
   if (options.summary !== undefined) await writeSummary(options.summary, '')
   using view = new RolloutView(terminal)
-  const { plan, outcome } = await migrateFleet(ctx, request, {
+  const { plan, outcome, rollout } = await migrateFleet(ctx, request, {
     terms: termsOf(options),
     confirm: async (plan) => {
-      if (plan.direction === 'down' && !options.yes && !(await confirmRollback(terminal, plan)))
-        return false
+      if (terminal.json)
+        await terminal.result(JSON.stringify({ event: 'plan', ...planObject(plan) }))
+      else if (plan.direction === 'down') terminal.note(planText(plan))
+      const asks = plan.direction === 'down' && plan.tasks.length > 0 && !options.yes
+      if (asks && !(await terminal.confirm('Take them back?', '--yes'))) return false
       view.begin(plan)
       return true
     },
@@ -125,33 +138,40 @@ async function migrate(
     signal,
   })
   await view.settled()
-  const { failures } = view
+  const failures = allFailures(view.failures, outcome)
   if (options.summary !== undefined)
     await writeSummary(options.summary, summaryMarkdown(plan, outcome, failures))
   if (terminal.json) await terminal.record(summaryObject(plan, outcome, failures), () => '')
   else if (!outcome && plan.tasks.length > 0) terminal.note('Nothing was done.')
-  else if (!outcome) await terminal.result(`All ${plan.upToDate} tenants are at ${plan.target}.`)
+  else if (!outcome && rollout)
+    await terminal.result(`Rollout ${shortId(rollout.id)} is done: nothing is left to do.`)
+  else if (!outcome) await terminal.result(nothingText(plan))
   else {
     if (failures.length > 0) await terminal.result(failureTable(failures, terminal.columns))
-    const { done, failed, left, durationMs } = outcome
-    await terminal.result(
-      [
-        `${terminal.style(failed + left > 0 ? 'yellow' : 'green', outcome.status)}: ${done} done, ${failed} failed, ${left} left, ${plan.upToDate} up to date, in ${duration(durationMs / 1000)}`,
-        `rollout ${outcome.rolloutId}`,
-      ].join('\n'),
-    )
-    if (failed > 0)
-      terminal.remark('Mend what failed, then: validonx tenant migrate --retry-failed')
-    if (left > 0) terminal.remark('What is left: validonx tenant migrate --resume')
+    const { left } = outcome
+    await terminal.result(outcomeText(terminal, plan, outcome))
+    if (failures.length > 0)
+      terminal.remark('Repair what failed, then: validonx tenant migrate --retry-failed')
+    if (left > 0) terminal.remark('For what is left: validonx tenant migrate --resume')
   }
   if (outcome?.status === 'interrupted') runtime.setExit(EXIT_INTERRUPTED)
   else if (outcome && outcome.status !== 'done') runtime.setExit(EXIT_FAILED)
 }
 
-async function confirmRollback(terminal: Terminal, plan: RolloutPlan): Promise<boolean> {
-  const names = plan.migrations.map(({ name, tenants }) => `  ${name} in ${tenants} tenants`)
-  terminal.note(`This takes back, with the data that they hold:\n${names.join('\n')}`)
-  return terminal.confirm('Take them back?', '--yes')
+function outcomeText(
+  terminal: Terminal,
+  { direction, leftAlone }: RolloutPlan,
+  { status, done, failed, left, failedEarlier, durationMs, rolloutId }: RolloutOutcome,
+): string {
+  const counts = [
+    `${done} done`,
+    `${failed} failed`,
+    ...(failedEarlier.length > 0 ? [`${failedEarlier.length} failed earlier`] : []),
+    `${left} left`,
+    `${leftAlone.length} ${direction === 'down' ? 'left alone' : 'up to date'}`,
+    `in ${duration(durationMs / 1000)}`,
+  ]
+  return `${terminal.style(status === 'done' ? 'green' : 'yellow', status)}: ${counts.join(', ')}\nrollout ${rolloutId}`
 }
 
 async function writeSummary(path: string, text: string): Promise<void> {
@@ -168,7 +188,7 @@ async function planOnly({ ctx }: OpenSession, request: FleetRequest): Promise<Ro
   if (request.kind !== 'new') {
     throw new AppError(
       'USAGE.INVALID',
-      '--resume and --retry-failed do what was planned before: they go with neither --check nor --dry-run.',
+      '--resume and --retry-failed do what was planned before, so they take neither --check nor --dry-run.',
     )
   }
   return planRollout(ctx, request.wish)
@@ -181,25 +201,13 @@ async function showPlan(
 ): Promise<void> {
   const sql = dryRun ? await sqlOf(plan) : new Map<string, readonly string[]>()
   await terminal.record(planObject(plan, sql), () => {
-    const pending = plan.tasks.length
-    const lines = [
-      pending === 0
-        ? `Nothing is pending: ${plan.upToDate} tenants are at ${plan.target}.`
-        : `${pending} of ${pending + plan.upToDate + plan.refused.length} tenants are not at ${plan.target}.`,
-    ]
-    if (plan.migrations.length > 0) {
-      const rows = plan.migrations.map(({ name, kind, tenants }) => [name, kind, String(tenants)])
-      lines.push('', formatTable(['migration', 'kind', 'tenants'], rows))
-    }
+    const lines = [planText(plan)]
     for (const [name, statements] of sql) {
       const shown = statements.map((statement) => `${dedented(statement)};`).join('\n')
       lines.push('', `-- ${name}`, shown)
     }
     return lines.join('\n')
   })
-  for (const { tenant, error } of plan.refused) {
-    terminal.remark(`${tenant.slug} cannot be migrated: ${reasonOf(error)} [${error.code}]`)
-  }
   if (plan.refused.length > 0) runtime.setExit(EXIT_FAILED)
   else if (check && plan.tasks.length > 0) runtime.setExit(EXIT_PENDING)
 }
@@ -227,17 +235,20 @@ async function requestOf(
     named.length > 0 ||
     options.fromFile !== undefined ||
     [options.exclude, options.plan, options.server, options.status, options.to].some(Boolean) ||
-    options.rollback === true
+    [options.rollback, options.rollout, options.step].some(Boolean)
   if (isAgain && (chooses || (options.resume && options.retryFailed))) {
     throw new AppError(
       'USAGE.INVALID',
-      '--resume and --retry-failed go on with what the last rollout had: they take no other choice of tenants or migrations.',
+      '--resume and --retry-failed go on with the last rollout, so they take no choice of tenants or migrations.',
     )
   }
   if (options.resume) return { kind: 'resume' }
   if (options.retryFailed) return { kind: 'retry failed' }
-  if (options.step !== undefined && !options.rollback)
-    throw new AppError('USAGE.INVALID', '--step goes with --rollback.')
+  const given = [options.rollout, options.step, options.rollback && options.to]
+  if (!options.rollback && given.some(Boolean))
+    throw new AppError('USAGE.INVALID', '--step and --rollout need --rollback.')
+  if (given.filter(Boolean).length > 1)
+    throw new AppError('USAGE.INVALID', '--rollback takes one of --to, --rollout and --step.')
   if (options.fromFile !== undefined && named.length === 0)
     throw new AppError('USAGE.INVALID', `"${options.fromFile}" names no tenant.`)
   const wish: Record<string, unknown> = {
@@ -247,7 +258,9 @@ async function requestOf(
     ...(options.server ? { servers: options.server } : {}),
     ...(options.status ? { statuses: options.status as TenantStatus[] } : {}),
     ...(options.to === undefined ? {} : { to: options.to }),
-    ...(options.rollback ? { rollback: wholeOf('--step', options.step ?? '1') } : {}),
+    ...(options.rollback ? { rollback: true } : {}),
+    ...(options.rollout === undefined ? {} : { rollout: options.rollout }),
+    ...(options.step === undefined ? {} : { steps: wholeOf('--step', options.step) }),
   }
   return { kind: 'new', wish: wish as RolloutWish }
 }

@@ -1,9 +1,11 @@
 import type { RolloutPlan } from '../../../core/fleet/plan-rollout.js'
+import type { RolloutTenant } from '../../../core/fleet/rollout.js'
 import {
   type RolloutEvent,
   type RolloutOutcome,
   reasonOf,
 } from '../../../core/fleet/run-rollout.js'
+import { plural } from '../../../core/plural.js'
 import { formatTable, printable, type Terminal } from '../../terminal.js'
 
 const REDRAW_EVERY_MS = 100
@@ -48,7 +50,7 @@ export class RolloutView implements Disposable {
       case 'batch':
         this.#batch = `batch ${event.batch}/${event.of}`
         if (!this.#terminal.isWatched)
-          this.#terminal.remark(`${this.#batch}: ${event.tenants} tenants`)
+          this.#terminal.remark(`${this.#batch}: ${plural(event.tenants, 'tenant')}`)
         break
       case 'started':
         this.#running.add(event.tenant)
@@ -153,25 +155,16 @@ function wrapped(text: string, width: number): string {
   return lines.join('\n')
 }
 
-/** The plan as an object, for `--json`. */
-export const planObject = (plan: RolloutPlan, sql: ReadonlyMap<string, readonly string[]>) => ({
-  direction: plan.direction,
-  target: plan.target,
-  pending: plan.tasks.length,
-  up_to_date: plan.upToDate,
-  refused: plan.refused.map(({ tenant, error }) => ({
-    tenant: tenant.slug,
-    code: error.code,
-    error: reasonOf(error),
-  })),
-  migrations: plan.migrations.map((migration) => ({
-    ...migration,
-    sql: sql.get(migration.name) ?? [],
-  })),
-  tenants: plan.tasks.map(({ slug, steps }) => ({
-    tenant: slug,
-    migrations: steps.map(({ migration }) => migration.name),
-  })),
+/** Failures of this run, and those of earlier attempts at the same rollout. */
+export const allFailures = (
+  failures: readonly FailedTenant[],
+  outcome: RolloutOutcome | undefined,
+): FailedTenant[] => [...failures, ...(outcome?.failedEarlier ?? []).map(failedTenant)]
+
+export const failedTenant = ({ slug, errorCode, error }: RolloutTenant): FailedTenant => ({
+  tenant: slug,
+  code: errorCode ?? '',
+  why: error ?? '',
 })
 
 export const summaryObject = (
@@ -181,13 +174,15 @@ export const summaryObject = (
 ) => ({
   event: 'summary',
   rollout: outcome?.rolloutId ?? null,
-  status: outcome?.status ?? 'done',
+  status: outcome?.status ?? (plan.tasks.length > 0 ? 'declined' : 'done'),
   direction: plan.direction,
-  target: plan.target,
+  target: plan.target ?? null,
+  undoes: plan.undoes?.id ?? null,
   done: outcome?.done ?? 0,
   failed: outcome?.failed ?? 0,
   left: outcome?.left ?? 0,
-  up_to_date: plan.upToDate,
+  failed_earlier: outcome?.failedEarlier.length ?? 0,
+  up_to_date: plan.leftAlone.length,
   duration_ms: outcome?.durationMs ?? 0,
   failures,
 })
@@ -202,11 +197,11 @@ export function summaryMarkdown(
   return [
     `## Tenant migrations: ${outcome?.status ?? 'nothing to do'}`,
     '',
-    `Target \`${plan.target}\`${plan.direction === 'down' ? ' (rollback)' : ''}${outcome ? `, rollout \`${outcome.rolloutId}\`` : ''}.`,
+    `${plan.undoes ? `Undo of rollout \`${plan.undoes.id}\`` : `Target \`${plan.target}\`${plan.direction === 'down' ? ' (rollback)' : ''}`}${outcome ? `, rollout \`${outcome.rolloutId}\`` : ''}.`,
     '',
-    '| done | failed | left | up to date | seconds |',
+    `| done | failed | left | ${plan.direction === 'down' ? 'left alone' : 'up to date'} | seconds |`,
     '| ---: | ---: | ---: | ---: | ---: |',
-    `| ${outcome?.done ?? 0} | ${outcome?.failed ?? 0} | ${outcome?.left ?? 0} | ${plan.upToDate} | ${((outcome?.durationMs ?? 0) / 1000).toFixed(1)} |`,
+    `| ${outcome?.done ?? 0} | ${outcome?.failed ?? 0} | ${outcome?.left ?? 0} | ${plan.leftAlone.length} | ${((outcome?.durationMs ?? 0) / 1000).toFixed(1)} |`,
     ...(failures.length === 0
       ? []
       : [
@@ -215,7 +210,7 @@ export function summaryMarkdown(
           '| --- | --- | --- |',
           ...failures.map(({ tenant, code, why }) => `| ${tenant} | \`${code}\` | ${cell(why)} |`),
           '',
-          'Mend what is named, then `validonx tenant migrate --retry-failed`.',
+          'Repair what is named, then run `validonx tenant migrate --retry-failed`.',
         ]),
     '',
   ].join('\n')

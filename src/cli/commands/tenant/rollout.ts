@@ -4,7 +4,8 @@ import { countByStatus, getRollout, listRolloutTenants } from '../../../core/fle
 import { createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
 import { formatFields } from '../../terminal.js'
-import { failureTable } from './rollout-view.js'
+import { targetText } from './plan-text.js'
+import { failedTenant, failureTable } from './rollout-view.js'
 
 const STATUSES: readonly RolloutTenantStatus[] = ['pending', 'running', 'done', 'failed', 'left']
 
@@ -49,6 +50,7 @@ export const rolloutShow = (runtime: Runtime) =>
               applied: tenant.applied,
               started_at: tenant.startedAt ?? null,
               finished_at: tenant.finishedAt ?? null,
+              error_code: tenant.errorCode ?? null,
               error: tenant.error ?? null,
             })),
           }
@@ -56,7 +58,7 @@ export const rolloutShow = (runtime: Runtime) =>
             const fields = formatFields([
               ['rollout', rollout.id],
               ['status', rollout.status],
-              ['target', `${rollout.target}${rollout.direction === 'down' ? ' (rollback)' : ''}`],
+              ['target', targetText(rollout)],
               ['started', `${rollout.startedAt.toISOString()} by ${rollout.startedBy}`],
               ['finished', rollout.finishedAt?.toISOString()],
               [
@@ -71,14 +73,11 @@ export const rolloutShow = (runtime: Runtime) =>
               ],
             ])
             if (tenants.length === 0) return fields
-            const failures = tenants.map(({ slug, error = '' }) => {
-              const [code = '', ...why] = error.split(': ')
-              return { tenant: slug, code, why: why.join(': ') }
-            })
+            const failures = tenants.map(failedTenant)
             return `${fields}\n\n${failureTable(failures, terminal.columns)}`
           })
           if ((counts.failed ?? 0) > 0 && rollout.status !== 'running')
-            terminal.remark('Mend what failed, then: validonx tenant migrate --retry-failed')
+            terminal.remark('Repair what failed, then: validonx tenant migrate --retry-failed')
         },
       ),
     )
@@ -87,7 +86,8 @@ export const rolloutObject = (rollout: Rollout) => ({
   id: rollout.id,
   status: rollout.status,
   direction: rollout.direction,
-  target: rollout.target,
+  target: rollout.target ?? null,
+  undoes: rollout.undoes ?? null,
   tenants_total: rollout.tenants,
   started_by: rollout.startedBy,
   started_at: rollout.startedAt,

@@ -1,6 +1,8 @@
+import { shortId } from '../../../core/fleet/rollout.js'
 import { countByStatus, listRollouts } from '../../../core/fleet/rollout-store.js'
 import { createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
+import { targetText } from './plan-text.js'
 import { rolloutObject } from './rollout.js'
 
 const SHOWN = 20
@@ -21,7 +23,7 @@ export const tenantRollouts = (runtime: Runtime) =>
       await terminal.rows(
         rollouts,
         [
-          { title: 'id', value: ({ rollout }) => rollout.id.slice(-12) },
+          { title: 'id', value: ({ rollout }) => shortId(rollout.id) },
           { title: 'status', value: ({ rollout }) => rollout.status },
           {
             title: 'started',
@@ -29,8 +31,7 @@ export const tenantRollouts = (runtime: Runtime) =>
           },
           {
             title: 'target',
-            value: ({ rollout: { direction, target } }) =>
-              direction === 'down' ? `${target} (rollback)` : target,
+            value: ({ rollout }) => targetText(rollout),
           },
           {
             title: 'done',
@@ -42,7 +43,7 @@ export const tenantRollouts = (runtime: Runtime) =>
       )
       if (rollouts.length === 0)
         terminal.remark(
-          'No rollout yet. "validonx tenant migrate" makes one where something is pending.',
+          'No rollout yet. "validonx tenant migrate" starts one if something is pending.',
         )
     }),
   )
