@@ -8,7 +8,8 @@ import {
 } from '../core/config.js'
 import type { Context } from '../core/context.js'
 import { type AppError, asAppError } from '../core/errors.js'
-import { createLog, describeError, type Log, scrub } from '../core/log.js'
+import { createLog, type Log } from '../core/log.js'
+import { describeError, scrub } from '../core/scrub.js'
 import { ReaderLeft, type Streams, Terminal } from './terminal.js'
 
 /** What a program run has from outside. Tests pass their own. */

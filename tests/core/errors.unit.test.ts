@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { AppError, asAppError, catalogue, type ErrorCode } from '../../src/core/errors.js'
-import { describeError } from '../../src/core/log.js'
+import { describeError } from '../../src/core/scrub.js'
 import { ROOT } from '../support/source-files.js'
 
 describe('the catalogue', () => {

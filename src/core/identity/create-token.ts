@@ -56,7 +56,7 @@ export async function createToken(
     const { id } = minted.token
     await revokeToken(ctx, { id }).catch((failure: unknown) =>
       ctx.log.error('a token that could not be shown could not be revoked either: revoke it', {
-        token: id,
+        tokenId: id,
         error: failure,
       }),
     )
