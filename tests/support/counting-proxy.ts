@@ -12,6 +12,9 @@ export type Interruption = {
 
 const COM_QUIT = 1
 
+/** Of the sessions that log in to one database: how many commands they sent, and when to call back. */
+export type DatabaseCount = { count: number; interruption?: Interruption }
+
 /**
  * Stands between a client and its database server and counts the commands (statements, switches of
  * users) that go through, so that a test can do something before or after any one of them.
@@ -20,6 +23,8 @@ export class CountingProxy implements AsyncDisposable {
   /** Set before the client starts. */
   interruption: Interruption | undefined
   count = 0
+  /** By database. */
+  readonly inDatabase = new Map<string, DatabaseCount>()
   readonly port: number
   readonly #server: ReturnType<typeof createServer>
   readonly #sockets = new Set<Socket>()
@@ -45,10 +50,19 @@ export class CountingProxy implements AsyncDisposable {
     return new Promise((done) => this.#server.close(() => done()))
   }
 
+  /** Counts a command. Returns what is to interrupt it. */
+  #interruptionAt(own: DatabaseCount | undefined): Interruption | undefined {
+    this.count += 1
+    if (own) own.count += 1
+    if (own?.interruption && own.interruption.command === own.count) return own.interruption
+    return this.interruption?.command === this.count ? this.interruption : undefined
+  }
+
   #carry(client: Socket, server: Socket): void {
     let pending = Buffer.alloc(0)
     let swallowing = false
     let answered: (() => void) | undefined
+    let own: DatabaseCount | undefined
     const end = () => {
       client.destroy()
       server.destroy()
@@ -66,9 +80,10 @@ export class CountingProxy implements AsyncDisposable {
         pending = pending.subarray(packet.length)
         if (swallowing) continue
         const isCommand = packet[3] === 0 && packet.length > 4 && packet[4] !== COM_QUIT
-        if (isCommand) this.count += 1
-        const cut =
-          isCommand && this.interruption?.command === this.count ? this.interruption : undefined
+        // the login, which names the database and ends it with a zero
+        if (packet[3] === 1)
+          own ??= [...this.inDatabase].find(([name]) => packet.includes(`${name}\0`))?.[1]
+        const cut = isCommand ? this.#interruptionAt(own) : undefined
         if (cut?.when === 'before') {
           swallowing = true
           cut.act()
