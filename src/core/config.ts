@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
@@ -6,6 +5,7 @@ import { isOurs, parseEnvFile, readTextFile } from './env-file.js'
 import { AppError } from './errors.js'
 import { LOG_LEVELS } from './log.js'
 import { faultsOfDatabaseUrl, faultsOfRedisUrl } from './service-url.js'
+import { faultOfCertificates, faultOfKey, isPair } from './tls-files.js'
 
 /** Plain decimal digits: "0x10", "1e3" and "5.0" are more often a slip than meant. */
 const number = (form: RegExp, fault: string, min: number, max: number) =>
@@ -35,6 +35,12 @@ const count = (fallback: number, min: number, max: number) =>
 const url = (faultsOf: (text: string) => string[]) =>
   z.string().superRefine((text, check) => {
     for (const message of faultsOf(text)) check.addIssue({ code: 'custom', message })
+  })
+
+const file = (faultOf: (path: string) => string | undefined) =>
+  z.string().superRefine((path, check) => {
+    const message = faultOf(path)
+    if (message) check.addIssue({ code: 'custom', message })
   })
 
 const databaseUrl = url(faultsOfDatabaseUrl).optional()
@@ -80,13 +86,27 @@ export const settings = {
   },
   databaseTls: {
     variable: 'VALIDONX_DATABASE_TLS',
-    about: '"verify" or "off"; by default off for this machine, verify for any other',
-    schema: z.enum(['verify', 'off'], 'must be "verify" or "off"').optional(),
+    about:
+      '"verify" (CA and name), "verify-ca" (CA alone) or "off"; by default verify, but off for this machine without a CA',
+    schema: z
+      .enum(['verify', 'verify-ca', 'off'], 'must be "verify", "verify-ca" or "off"')
+      .optional(),
   },
   databaseCa: {
     variable: 'VALIDONX_DATABASE_CA',
-    about: "File with the CA certificate of the database servers (PEM); else the system's",
-    schema: z.string().refine(existsSync, 'names a file that does not exist').optional(),
+    about:
+      'File with the CA certificates of the database servers (PEM); by default those of Node.js are trusted',
+    schema: file(faultOfCertificates).optional(),
+  },
+  databaseCert: {
+    variable: 'VALIDONX_DATABASE_CERT',
+    about: 'File with the certificate that validonx shows to database servers (PEM)',
+    schema: file(faultOfCertificates).optional(),
+  },
+  databaseKey: {
+    variable: 'VALIDONX_DATABASE_KEY',
+    about: 'File with the private key of that certificate (PEM, without a passphrase)',
+    schema: file(faultOfKey).optional(),
   },
   platformDatabase: {
     variable: 'VALIDONX_PLATFORM_DATABASE',
@@ -347,7 +367,7 @@ export function inspectConfig({
       faults.push(`${setting.variable} ${issue.message}${found ? ` (from ${found.origin})` : ''}`)
     }
   }
-  faults.push(...faultsOfNames(sources))
+  faults.push(...faultsOfPair(origins, values as Partial<Config>), ...faultsOfNames(sources))
   const nodeEnv = environment.NODE_ENV?.trim() || fromFile.NODE_ENV?.trim()
   return {
     values: values as Partial<Config>,
@@ -372,6 +392,21 @@ export function presentable(name: SettingName, value: unknown): string {
     return url.href
   }
   return Array.isArray(value) && value.length === 0 ? '' : '***'
+}
+
+/** A client certificate and its key are of use only together. */
+function faultsOfPair(
+  { databaseCert: certFrom, databaseKey: keyFrom }: Readonly<Record<string, Origin>>,
+  { databaseCert, databaseKey }: Partial<Config>,
+): string[] {
+  const { variable: cert } = settings.databaseCert
+  const { variable: key } = settings.databaseKey
+  if (certFrom === 'default' && keyFrom === 'default') return []
+  if (keyFrom === 'default') return [`${cert} is set without ${key}: set both`]
+  if (certFrom === 'default') return [`${key} is set without ${cert}: set both`]
+  return databaseCert && databaseKey && !isPair(databaseCert, databaseKey)
+    ? [`${key} is not the key of the certificate in ${cert}`]
+    : []
 }
 
 type Source = {

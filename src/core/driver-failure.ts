@@ -40,7 +40,21 @@ export type DriverFailure = {
   readonly where: string
   /** The server's own words, without any statement or bound value. */
   readonly sentence: string
+  /** What failed, if `kind` is "tls", and the names in the server's certificate if they were the reason. */
+  readonly tls?: { readonly check: TlsCheck; readonly names: readonly string[] }
 }
+
+/** What keeps a TLS connection from being made. */
+export type TlsCheck =
+  | 'no tls'
+  | 'name'
+  | 'issuer'
+  | 'self-signed'
+  | 'expired'
+  | 'not yet valid'
+  | 'client certificate'
+  | 'required'
+  | 'other'
 
 type DriverError = {
   name?: unknown
@@ -54,6 +68,7 @@ type DriverError = {
   syscall?: unknown
   message?: unknown
   cause?: unknown
+  cert?: unknown
 }
 
 type Rule = readonly [
@@ -277,11 +292,19 @@ function read(error: DriverError): DriverFailure | undefined {
   const kind =
     (error.name === 'KnexTimeoutError' ? 'too many connections' : undefined) ??
     (fromServer ? kindOf(errno, stateOf(error), String(error.sqlMessage ?? message)) : undefined) ??
-    (endedConnection ? clientKindOf(error, code, message) : undefined) ??
+    (endedConnection ? clientKindOf(error, code) : undefined) ??
     (/connection is in closed state|Connection lost/.test(message) ? 'connection lost' : undefined)
   if (!kind) return undefined
   const said = typeof error.sqlMessage === 'string' ? error.sqlMessage : ''
-  return { kind, errno, where: whereOf(error, said), sentence: said || code }
+  return {
+    kind,
+    errno,
+    where: whereOf(error, said),
+    sentence: said || code,
+    ...(kind === 'tls'
+      ? { tls: fromServer ? { check: 'required', names: [] } : tlsFailureOf(error, code) }
+      : {}),
+  }
 }
 
 /** What an error that the server sent means. */
@@ -303,8 +326,11 @@ export function kindOf(errno: number | undefined, sqlState: string, sentence: st
 }
 
 /** What an error means that the driver made itself when a connection ended or never came about. */
-function clientKindOf(error: DriverError, code: string, message: string): FailureKind {
-  if (isTls(code, message)) return 'tls'
+function clientKindOf(error: DriverError, code: string): FailureKind {
+  // a server that went away during the handshake refused nothing, and nothing was sent
+  const wentAway = /^(ECONN|EPIPE|ETIMEDOUT)/.test(String(handshakeErrorOf(error).code))
+  if (code === 'HANDSHAKE_SSL_ERROR' && wentAway) return 'unreachable'
+  if (/^ERR_SSL_/.test(code)) return 'tls'
   const known = BY_CODE[code]
   if (known) return known
   return error.syscall === 'connect' ? 'unreachable' : 'connection lost'
@@ -314,16 +340,50 @@ function clientKindOf(error: DriverError, code: string, message: string): Failur
 const stateOf = ({ sqlState }: DriverError): string =>
   typeof sqlState === 'string' ? sqlState.replace('#', '') : ''
 
-const isTls = (code: string, message: string): boolean =>
-  /^(ERR_TLS|CERT_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_(GET|VERIFY))/.test(code) ||
-  /does not support secure connection|certificate/i.test(message)
+/** The driver gives errors of the handshake a code of its own; Node's error is their cause. */
+const handshakeErrorOf = ({ cause }: DriverError): DriverError => (isObject(cause) ? cause : {})
+
+const CHECK_BY_CODE: readonly (readonly [RegExp, TlsCheck])[] = [
+  [/^HANDSHAKE_NO_SSL/, 'no tls'],
+  [/^ERR_TLS_CERT_ALTNAME/, 'name'],
+  [/^DEPTH_ZERO_SELF_SIGNED/, 'self-signed'],
+  [/^CERT_HAS_EXPIRED/, 'expired'],
+  [/^CERT_NOT_YET_VALID/, 'not yet valid'],
+  [/^(SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|CERT_UNTRUSTED|CERT_SIGNATURE|INVALID_CA)/, 'issuer'],
+  // what the server says of a certificate of ours
+  [/^ERR_SSL_.*ALERT_.*(CERT|UNKNOWN_CA|ACCESS_DENIED)/, 'client certificate'],
+]
+
+function tlsFailureOf(error: DriverError, code: string): DriverFailure['tls'] & object {
+  const reason = handshakeErrorOf(error)
+  const own = typeof reason.code === 'string' ? reason.code : code
+  const check = CHECK_BY_CODE.find(([form]) => form.test(own))?.[1] ?? 'other'
+  return { check, names: check === 'name' ? namesIn(reason.cert) : [] }
+}
+
+/** The names in a certificate, made safe to print: they come from outside. */
+function namesIn(certificate: unknown): string[] {
+  const { subjectaltname, subject } = (isObject(certificate) ? certificate : {}) as {
+    subjectaltname?: unknown
+    subject?: { CN?: unknown }
+  }
+  const names =
+    typeof subjectaltname === 'string'
+      ? subjectaltname.split(', ').map((name) => name.replace(/^(DNS|IP Address|URI|email):/, ''))
+      : [subject?.CN].flat()
+  return names
+    .filter((name) => typeof name === 'string')
+    .map((name) => name.replace(/[^\x21-\x7e]/g, '?').slice(0, 100))
+    .slice(0, 5)
+}
 
 /** A login as the server names it ('user'@'host'), else an address, else a plain phrase. */
 function whereOf(error: DriverError, said: string): string {
   const login = /'[^']*'@'[^']*'/.exec(said)?.[0]
   if (login) return login
   if (typeof error.address !== 'string') return 'the configured address'
-  return typeof error.port === 'number' ? `${error.address}:${error.port}` : error.address
+  const address = error.address.includes(':') ? `[${error.address}]` : error.address
+  return typeof error.port === 'number' ? `${address}:${error.port}` : error.address
 }
 
 const isObject = (value: unknown): value is DriverError =>

@@ -1,4 +1,4 @@
-import { causeOf, type DriverFailure } from './driver-failure.js'
+import { causeOf, type DriverFailure, type TlsCheck } from './driver-failure.js'
 
 type Say<Args extends unknown[]> = (...args: Args) => string
 type Entry<Args extends unknown[]> = {
@@ -8,6 +8,26 @@ type Entry<Args extends unknown[]> = {
 }
 
 const entry = <Args extends unknown[]>(row: Entry<Args>): Entry<Args> => row
+
+const OFF = 'or set VALIDONX_DATABASE_TLS=off on a network that you trust'
+
+/** What failed in a TLS handshake, and what to do about it. */
+const TLS_ADVICE: Readonly<Record<TlsCheck, (names: readonly string[]) => string>> = {
+  'no tls': () => `the server offers none. Give it a certificate, ${OFF}.`,
+  required: () => 'the server accepts nothing else. Set VALIDONX_DATABASE_TLS=verify.',
+  name: (names) =>
+    `its certificate is for ${names.join(', ') || 'no name'}, not for this address. Use a name of the certificate as host, or set VALIDONX_DATABASE_TLS=verify-ca to accept any name that its CA has signed.`,
+  issuer: () =>
+    `no trusted CA has signed its certificate. Set VALIDONX_DATABASE_CA to the certificate of its CA, ${OFF}.`,
+  'self-signed': () =>
+    `its certificate is self-signed. Set VALIDONX_DATABASE_CA to that certificate, ${OFF}.`,
+  expired: () => 'its certificate, or that of its CA, has expired. Renew it on the server.',
+  'not yet valid': () =>
+    "its certificate, or that of its CA, isn't valid yet. Check the clocks of both machines.",
+  'client certificate': () =>
+    'the server refused our certificate. Check the CA and the dates of VALIDONX_DATABASE_CERT, and the CA that the server trusts.',
+  other: () => 'the certificate or the TLS versions do not fit. The reason below names the cause.',
+}
 
 /**
  * Every way validonx says no. HTTP and the terminal read the same row;
@@ -46,6 +66,12 @@ export const catalogue = {
     exit: 78,
     say: (faults: readonly string[]) =>
       `The configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map((fault) => `  - ${fault}`).join('\n')}\n"validonx config" shows what is in force and where it comes from.`,
+  }),
+  'CONFIG.TLS_FILE': entry({
+    status: 503,
+    exit: 78,
+    say: (path: string, fault: string) =>
+      `The TLS settings of a database server name "${path}", and that ${fault}.`,
   }),
   'CONFIG.DATABASE_MISSING': entry({
     status: 500,
@@ -95,7 +121,7 @@ export const catalogue = {
     status: 503,
     exit: 77,
     say: (login: string) =>
-      `The database server refused the login ${login}. Check the user and the password.`,
+      `The database server refused the login ${login}. Check the user and the password, and whether the account needs TLS or a client certificate (VALIDONX_DATABASE_TLS, VALIDONX_DATABASE_CERT).`,
   }),
   'DATABASE.PRIVILEGES_MISSING': entry({
     status: 503,
@@ -106,8 +132,8 @@ export const catalogue = {
   'DATABASE.TLS_REFUSED': entry({
     status: 503,
     exit: 69,
-    say: (server: string) =>
-      `No verified TLS connection to the database server at ${server}. Set VALIDONX_DATABASE_CA to its CA certificate, or VALIDONX_DATABASE_TLS=off on a network that you trust.`,
+    say: (server: string, check: TlsCheck, names: readonly string[]) =>
+      `No TLS connection to the database server at ${server}: ${TLS_ADVICE[check](names)}`,
   }),
   'DATABASE.VERSION_UNSUPPORTED': entry({
     status: 503,
@@ -821,7 +847,11 @@ export function asAppError(thrown: unknown): AppError {
     : new AppError('SERVER.INTERNAL').because(thrown)
 }
 
-function asDatabaseError({ kind, errno, where, sentence }: DriverFailure): AppError {
+export const tlsRefused = (server: string, { tls }: DriverFailure): AppError =>
+  new AppError('DATABASE.TLS_REFUSED', server, tls?.check ?? 'other', tls?.names ?? [])
+
+function asDatabaseError(failure: DriverFailure): AppError {
+  const { kind, errno, where, sentence } = failure
   switch (kind) {
     case 'unreachable':
       return new AppError('DATABASE.UNREACHABLE', where)
@@ -840,7 +870,7 @@ function asDatabaseError({ kind, errno, where, sentence }: DriverFailure): AppEr
     case 'privilege missing':
       return new AppError('DATABASE.PRIVILEGES_MISSING', where, sentence)
     case 'tls':
-      return new AppError('DATABASE.TLS_REFUSED', where)
+      return tlsRefused(where, failure)
     case 'too many connections':
       return new AppError('DATABASE.BUSY')
     case 'not ready':

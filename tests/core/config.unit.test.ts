@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { inspectConfig, loadConfig, presentable } from '../../src/core/config.js'
 import type { AppError } from '../../src/core/errors.js'
+import { makeCertificate } from '../support/certificates.js'
 
 const KEY = Buffer.alloc(32, 7).toString('base64')
 const URL = 'mysql://root:hunter2@db.example:3306'
@@ -438,5 +439,69 @@ describe('variables that Kubernetes makes for a Service', () => {
     ['VALIDONX_PORT\u200B', '80'],
   ] as const)('are not taken for %s=%s, a slip', ([variable, value]) => {
     expect(faultsOf({ [variable]: value })).toHaveLength(1)
+  })
+})
+
+describe('the files of TLS', () => {
+  const client = makeCertificate('client')
+  const other = makeCertificate('other')
+  const locked = client.privateKey
+    .export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'hunter2' })
+    .toString()
+
+  const faultsWith = async (files: { ca?: string; cert?: string; key?: string }) => {
+    const environment: Record<string, string> = {}
+    for (const [name, content] of Object.entries(files))
+      environment[`VALIDONX_DATABASE_${name.toUpperCase()}`] = await write(content)
+    return faultsOf(environment)
+  }
+
+  test('are taken if a certificate and its key go together', async () => {
+    const bundle = `\uFEFFnotes\r\n${client.pem}\n${other.pem}`
+
+    expect(await faultsWith({ ca: bundle, cert: bundle, key: client.key })).toEqual([])
+    expect(await faultsWith({ ca: bundle })).toEqual([])
+  })
+
+  test.for([
+    ['a key alone', { key: client.key }, 'KEY is set without VALIDONX_DATABASE_CERT'],
+    ['a certificate alone', { cert: client.pem }, 'CERT is set without VALIDONX_DATABASE_KEY'],
+    [
+      'the key of another',
+      { cert: client.pem, key: other.key },
+      'is not the key of the certificate',
+    ],
+    [
+      'a key with a passphrase',
+      { cert: client.pem, key: locked },
+      'KEY names a key that is protected',
+    ],
+    ['a key for a certificate', { cert: client.key, key: client.key }, 'without a certificate'],
+    ['a certificate for a key', { cert: client.pem, key: client.pem }, 'without a private key'],
+    ['no CA', { ca: 'hello' }, 'CA names a file without a certificate'],
+    ['half a CA', { ca: client.pem.slice(0, 200) }, 'CA names a file without a certificate'],
+    ['a broken CA', { ca: client.pem.replace(/[A-Z]{2}/, '!!') }, 'CA names a file without'],
+  ] as const)('are refused if they are %s', async ([, files, fault]) => {
+    expect(await faultsWith(files)).toEqual([expect.stringContaining(fault)])
+  })
+
+  test.for([
+    ['does not exist', join(folder, 'missing.pem')],
+    ['is a folder', folder],
+  ] as const)('are refused if one %s', ([fault, path]) => {
+    expect(faultsOf({ VALIDONX_DATABASE_CA: path })).toEqual([
+      `VALIDONX_DATABASE_CA names a file that ${fault} (from environment)`,
+    ])
+  })
+
+  test('are refused, and not repeated, if their content is set', () => {
+    const faults = faultsOf({
+      VALIDONX_DATABASE_CERT: client.pem,
+      VALIDONX_DATABASE_KEY: client.key,
+    })
+
+    expect(faults).toHaveLength(2)
+    expect(faults.join()).toMatch(/must be the path of a PEM file, not its content/)
+    expect(faults.join()).not.toContain(client.key.split('\n')[1])
   })
 })

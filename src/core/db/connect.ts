@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { Knex } from 'knex'
-import type { Connection, ConnectionOptions } from 'mysql2'
+import type { Connection, ConnectionOptions, SslOptions } from 'mysql2'
 import type { Log } from '../log.js'
 import { loadKnex, loadMysql } from './drivers.js'
 import type { Login, ServerAddress } from './server-address.js'
@@ -37,9 +37,7 @@ export function connectionOptions(
       ? { host: address.host, port: address.port }
       : { socketPath: address.socketPath }),
     ...(database === undefined ? {} : { database }),
-    ...(address.tls === undefined
-      ? {}
-      : { ssl: { verifyIdentity: true, ...(address.tls === true ? {} : { ca: address.tls }) } }),
+    ...(address.tls === undefined ? {} : { ssl: address.tls as SslOptions }),
     charset: 'utf8mb4_unicode_ci',
     timezone: 'Z',
     supportBigNumbers: true,
@@ -70,8 +68,16 @@ export async function openConnection(
     return connection
   } catch (error) {
     cutConnection(connection)
-    throw error
+    throw withAddress(error, reach)
   }
+}
+
+/** Adds where it happened to an error in which the driver does not say so: a server without TLS. */
+export function withAddress(error: unknown, { address: { host, port } }: Reach): unknown {
+  const { code } = error as { code?: unknown }
+  return code === 'HANDSHAKE_NO_SSL_SUPPORT'
+    ? Object.assign(error as Error, { address: host, port })
+    : error
 }
 
 /**

@@ -7,6 +7,7 @@ import {
   type ProvisionerDb,
   type Reach,
   SESSION_SETUP,
+  withAddress,
 } from './connect.js'
 import { loadMysql } from './drivers.js'
 
@@ -38,7 +39,7 @@ export class Provisioner {
   run(sql: string, values: readonly unknown[] = []): Promise<QueryResult> {
     return new Promise((done, fail) => {
       this.#pool.query(sql, values as unknown[], (error, result) =>
-        error ? fail(error) : done(result),
+        error ? fail(withAddress(error, this.reach)) : done(result),
       )
     })
   }

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { readServiceUrl } from '../service-url.js'
+import { createTls, type Tls, type TlsSettings } from './tls.js'
 
 /** Where a database server listens, and how to talk to it. */
 export type ServerAddress = {
@@ -7,16 +7,11 @@ export type ServerAddress = {
   readonly port: number
   /** A unix socket; host and port then only name the server in messages. */
   readonly socketPath?: string | undefined
-  /** PEM of the CA to verify against, `true` for the system's CAs, undefined for no TLS. */
-  readonly tls?: string | true | undefined
+  /** Undefined for no TLS. */
+  readonly tls?: Tls | undefined
 }
 
 export type Login = { readonly user: string; readonly password: string }
-
-export type TlsSettings = {
-  readonly databaseTls?: 'verify' | 'off' | undefined
-  readonly databaseCa?: string | undefined
-}
 
 /** `mysql://user:password@host:port`, or `mysql://user@localhost?socket=/path` for a unix socket. */
 export function parseDatabaseUrl(
@@ -28,19 +23,26 @@ export function parseDatabaseUrl(
   return { login: { user, password }, address: addressOf({ host, port, socketPath }, tls) }
 }
 
-/** Adds the TLS rule: verified by default for every server that is not on this machine. */
+/**
+ * Adds the TLS rule. Without a level, TLS is verified for every server that is not on this machine, and
+ * for those on this machine if there is a CA or a certificate of ours. A unix socket never needs it.
+ *
+ * @throws CONFIG.TLS_FILE if a file of the settings can't be used
+ */
 export function addressOf(
   { host, port, socketPath }: { host: string; port: number; socketPath?: string | undefined },
-  { databaseTls, databaseCa }: TlsSettings,
+  settings: TlsSettings,
 ): ServerAddress {
-  const local = socketPath !== undefined || /^(localhost|127\.\d+\.\d+\.\d+|::1)$/.test(host)
-  const verify = databaseTls === 'verify' || (databaseTls !== 'off' && !local)
-  const tls = verify
-    ? databaseCa === undefined
-      ? true
-      : readFileSync(databaseCa, 'utf8')
-    : undefined
-  return { host, port, socketPath, tls }
+  const { databaseTls, databaseCa, databaseCert } = settings
+  const isLocal = /^(localhost\.?|127\.\d+\.\d+\.\d+|::1)(%.*)?$/.test(host)
+  const isWanted =
+    databaseTls === undefined ? !isLocal || databaseCa || databaseCert : databaseTls !== 'off'
+  return {
+    host,
+    port,
+    socketPath,
+    tls: isWanted && socketPath === undefined ? createTls({ host, port }, settings) : undefined,
+  }
 }
 
 /** For messages: never a login. */

@@ -14,7 +14,7 @@ import { describeAddress, parseDatabaseUrl } from '../db/server-address.js'
 import { quoteName } from '../db/sql.js'
 import { rowsOf } from '../db/statements.js'
 import { causeOf, isFailure } from '../driver-failure.js'
-import { AppError, asAppError } from '../errors.js'
+import { AppError, asAppError, tlsRefused } from '../errors.js'
 import type { Log } from '../log.js'
 import {
   type InitReport,
@@ -216,7 +216,7 @@ async function explain(ctx: Context, error: unknown): Promise<AppError> {
     return new AppError('DATABASE.UNREACHABLE', describeAddress(ctx.access.address)).because(error)
   }
   if (failure?.kind === 'tls')
-    return new AppError('DATABASE.TLS_REFUSED', describeAddress(ctx.access.address)).because(error)
+    return tlsRefused(describeAddress(ctx.access.address), failure).because(error)
   const refused = failure?.kind === 'access denied' || failure?.kind === 'privilege missing'
   if (!refused || !ctx.access.provisionerLogin) return asAppError(error)
   try {
