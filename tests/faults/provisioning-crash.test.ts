@@ -1,6 +1,5 @@
 import { describe, expect } from 'vitest'
 import type { Context } from '../../src/core/context.js'
-import { formatDatabaseUrl, parseDatabaseUrl } from '../../src/core/db/server-address.js'
 import { provisionTenant } from '../../src/core/provisioning/provision-tenant.js'
 import type { Stage } from '../../src/core/provisioning/stage.js'
 import { stages } from '../../src/core/provisioning/stages/index.js'
@@ -8,7 +7,7 @@ import { getTenant } from '../../src/core/tenants/tenant-store.js'
 import { atMost } from '../support/at-most.js'
 import { seed, volume } from '../support/campaign.js'
 import { codeOf } from '../support/code-of.js'
-import { CountingProxy } from '../support/counting-proxy.js'
+import { CountingProxy, through } from '../support/counting-proxy.js'
 import { signal, whileRefused } from '../support/eventually.js'
 import { test as house, runCli } from '../support/house.js'
 import { type Environment, open } from '../support/platform.js'
@@ -104,7 +103,7 @@ const test = house
   })
   .extend('undisturbed', { scope: 'file' }, async ({ environment, ctx, provisioner }) => {
     await using proxy = await CountingProxy.open(provisioner.reach.address)
-    await using validonx = start(through(environment, proxy), 'undisturbed')
+    await using validonx = start(through(proxy, environment), 'undisturbed')
     const exit = await validonx.ended
     const { secret = '' } = readShown(exit.out)
     expect(exit).toMatchObject({ status: 0, said: 'begun\n' })
@@ -124,14 +123,6 @@ const test = house
     expect(signal).toBe('SIGKILL')
     return out
   })
-
-const through = (environment: Environment, { port }: CountingProxy): Environment => {
-  const { login } = parseDatabaseUrl(environment.VALIDONX_DATABASE_URL ?? '', {})
-  return {
-    ...environment,
-    VALIDONX_DATABASE_URL: formatDatabaseUrl({ host: '127.0.0.1', port }, login),
-  }
-}
 
 describe.concurrent('a process that sleeps past its lease', () => {
   test.for(['seed-configuration-defaults', 'generate-api-key', 'health-check-and-activate'])(
@@ -228,7 +219,7 @@ describe.concurrent('a process that is killed', () => {
       inTurn(async () => {
         const slug = `killed-somewhere-${index}`
         await using proxy = await CountingProxy.open(provisioner.reach.address)
-        await using validonx = start(through(environment, proxy), slug)
+        await using validonx = start(through(proxy, environment), slug)
         const command = 1 + Math.floor(share * undisturbed.commands)
         proxy.interruption = { command, when, act: () => validonx.signal('SIGKILL') }
         const killed = await validonx.ended

@@ -1,13 +1,12 @@
 import { describe, expect, onTestFinished } from 'vitest'
 import type { Provisioner } from '../../src/core/db/provisioner.js'
-import { formatDatabaseUrl, parseDatabaseUrl } from '../../src/core/db/server-address.js'
 import { quoteName, quoteText } from '../../src/core/db/sql.js'
 import { migrateFleet } from '../../src/core/fleet/migrate-fleet.js'
 import { ensureTemplate } from '../../src/core/fleet/template.js'
 import { FIRST_SERVER } from '../../src/core/servers/database-server.js'
 import { getServerByName } from '../../src/core/servers/database-server-store.js'
 import { seed, volume } from '../support/campaign.js'
-import { CountingProxy } from '../support/counting-proxy.js'
+import { CountingProxy, through } from '../support/counting-proxy.js'
 import { eventually, signal } from '../support/eventually.js'
 import {
   addMigrations,
@@ -19,13 +18,7 @@ import {
   withMigrations,
 } from '../support/fleet.js'
 import { test as house, provisionFleet } from '../support/house.js'
-import {
-  type Environment,
-  freshEnvironment,
-  initialize,
-  open,
-  openProvisioner,
-} from '../support/platform.js'
+import { freshEnvironment, initialize, open, openProvisioner } from '../support/platform.js'
 import { createRandom } from '../support/random.js'
 import { startCli } from '../support/real-process.js'
 import { startThrowAwayServer } from '../support/throw-away-server.js'
@@ -83,15 +76,6 @@ const GATED: PlainMigration = {
 }
 
 const random = createRandom(seed)
-
-/** The environment of a process that reaches its database server through a proxy. */
-function through({ port }: CountingProxy, environment: Environment): Environment {
-  const { login } = parseDatabaseUrl(environment.VALIDONX_DATABASE_URL ?? '', {})
-  return {
-    ...environment,
-    VALIDONX_DATABASE_URL: formatDatabaseUrl({ host: '127.0.0.1', port }, login),
-  }
-}
 
 /** The ledger, the schema and the rows of a tenant, each of which shows a migration that ran twice. */
 async function stateOf(provisioner: Provisioner, database: string) {

@@ -1,5 +1,10 @@
 import { connect, createServer, type Socket } from 'node:net'
-import type { ServerAddress } from '../../src/core/db/server-address.js'
+import {
+  formatDatabaseUrl,
+  parseDatabaseUrl,
+  type ServerAddress,
+} from '../../src/core/db/server-address.js'
+import type { Environment } from './platform.js'
 
 /** When to call back, and what the client is to see of the command then. */
 export type Interruption = {
@@ -101,5 +106,14 @@ export class CountingProxy implements AsyncDisposable {
       }
       if (!swallowing) client.write(chunk)
     })
+  }
+}
+
+/** The environment of a process that reaches its database server through a proxy. */
+export function through({ port }: CountingProxy, environment: Environment): Environment {
+  const { login } = parseDatabaseUrl(environment.VALIDONX_DATABASE_URL ?? '', {})
+  return {
+    ...environment,
+    VALIDONX_DATABASE_URL: formatDatabaseUrl({ host: '127.0.0.1', port }, login),
   }
 }
