@@ -9,7 +9,7 @@ export async function up(db: Knex): Promise<void> {
       name varchar(64) character set ascii collate ascii_bin not null primary key,
       value varchar(255) not null,
       updated_at datetime(6) not null
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

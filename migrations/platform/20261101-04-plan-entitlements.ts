@@ -15,7 +15,7 @@ export async function up(db: Knex): Promise<void> {
       updated_at datetime(6) not null,
       unique key plan_entitlements_plan_code (plan_id, code),
       constraint plan_entitlements_plan foreign key (plan_id) references plans (id)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

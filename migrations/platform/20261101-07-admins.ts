@@ -16,7 +16,7 @@ export async function up(db: Knex): Promise<void> {
       updated_at datetime(6) null,
       deleted_at datetime(6) null,
       unique key admins_email (email)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

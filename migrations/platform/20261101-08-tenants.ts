@@ -27,7 +27,7 @@ export async function up(db: Knex): Promise<void> {
       key tenants_status (status, id),
       constraint tenants_plan foreign key (plan_id) references plans (id),
       constraint tenants_server foreign key (server_id) references database_servers (id)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

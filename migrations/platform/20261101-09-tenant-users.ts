@@ -16,7 +16,7 @@ export async function up(db: Knex): Promise<void> {
       key tenant_users_user (user_id),
       constraint tenant_users_tenant foreign key (tenant_id) references tenants (id),
       constraint tenant_users_user foreign key (user_id) references users (id)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

@@ -19,7 +19,7 @@ export async function up(db: Knex): Promise<void> {
       unique key personal_access_tokens_token (token),
       key personal_access_tokens_tokenable (tokenable_type, tokenable_id),
       key personal_access_tokens_expires_at (expires_at)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

@@ -23,7 +23,7 @@ export async function up(db: Knex): Promise<void> {
       key subscriptions_period_end (status, current_period_end),
       constraint subscriptions_tenant foreign key (tenant_id) references tenants (id),
       constraint subscriptions_plan foreign key (plan_id) references plans (id)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

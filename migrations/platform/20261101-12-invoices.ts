@@ -25,7 +25,7 @@ export async function up(db: Knex): Promise<void> {
       key invoices_tenant (tenant_id, issued_at),
       constraint invoices_tenant foreign key (tenant_id) references tenants (id),
       constraint invoices_subscription foreign key (subscription_id) references subscriptions (id)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

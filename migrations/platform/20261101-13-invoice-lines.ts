@@ -17,7 +17,7 @@ export async function up(db: Knex): Promise<void> {
       created_at datetime(6) not null,
       unique key invoice_lines_position (invoice_id, position),
       constraint invoice_lines_invoice foreign key (invoice_id) references invoices (id)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

@@ -29,7 +29,7 @@ export async function up(db: Knex): Promise<void> {
       key api_keys_app_key (app_key_id),
       key api_keys_replaces (replaces_id),
       constraint api_keys_tenant foreign key (tenant_id) references tenants (id)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

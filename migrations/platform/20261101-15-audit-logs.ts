@@ -30,7 +30,7 @@ export async function up(db: Knex): Promise<void> {
       unique key audit_logs_sequence (sequence),
       key audit_logs_tenant (tenant_id, sequence),
       key audit_logs_action (action, sequence)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

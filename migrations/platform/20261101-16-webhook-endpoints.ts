@@ -24,7 +24,7 @@ export async function up(db: Knex): Promise<void> {
       unique key webhook_endpoints_placeholder (placeholder_for),
       key webhook_endpoints_tenant (tenant_id, status),
       constraint webhook_endpoints_tenant foreign key (tenant_id) references tenants (id)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

@@ -27,7 +27,7 @@ export async function up(db: Knex): Promise<void> {
       key webhook_deliveries_tenant (tenant_id, created_at),
       constraint webhook_deliveries_endpoint foreign key (endpoint_id) references webhook_endpoints (id),
       constraint webhook_deliveries_tenant foreign key (tenant_id) references tenants (id)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

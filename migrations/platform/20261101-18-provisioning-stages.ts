@@ -18,7 +18,7 @@ export async function up(db: Knex): Promise<void> {
       error varchar(1000) null,
       primary key (tenant_id, stage),
       constraint provisioning_stages_tenant foreign key (tenant_id) references tenants (id)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

@@ -20,7 +20,7 @@ export async function up(db: Knex): Promise<void> {
       key rollout_tenants_tenant (tenant_id),
       constraint rollout_tenants_rollout foreign key (rollout_id) references rollouts (id),
       constraint rollout_tenants_tenant foreign key (tenant_id) references tenants (id)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

@@ -22,7 +22,7 @@ export async function up(db: Knex): Promise<void> {
       unique key invitations_token (token_hash),
       unique key invitations_open (tenant_id, open_for),
       constraint invitations_tenant foreign key (tenant_id) references tenants (id)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

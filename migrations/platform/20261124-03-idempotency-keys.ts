@@ -13,7 +13,7 @@ export async function up(db: Knex): Promise<void> {
       created_at datetime(6) not null,
       expires_at datetime(6) not null,
       key idempotency_keys_expires_at (expires_at)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

@@ -18,7 +18,7 @@ export async function up(db: Knex): Promise<void> {
       constraint subscription_changes_subscription foreign key (subscription_id) references subscriptions (id),
       constraint subscription_changes_from_plan foreign key (from_plan_id) references plans (id),
       constraint subscription_changes_to_plan foreign key (to_plan_id) references plans (id)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

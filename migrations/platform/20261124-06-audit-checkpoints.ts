@@ -12,7 +12,7 @@ export async function up(db: Knex): Promise<void> {
       removed_before datetime(6) not null,
       signature binary(32) not null,
       created_at datetime(6) not null
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

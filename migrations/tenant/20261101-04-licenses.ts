@@ -31,7 +31,7 @@ export async function up(db: Knex): Promise<void> {
       key licenses_expires_at (expires_at),
       key licenses_customer (customer_email),
       constraint licenses_product foreign key (product_id) references products (id)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

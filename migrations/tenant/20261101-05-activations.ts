@@ -22,7 +22,7 @@ export async function up(db: Knex): Promise<void> {
       unique key activations_active (license_id, active_instance),
       key activations_status (status, created_at),
       constraint activations_license foreign key (license_id) references licenses (id)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

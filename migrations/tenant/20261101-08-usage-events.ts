@@ -18,7 +18,7 @@ export async function up(db: Knex): Promise<void> {
       key usage_events_code (code, recorded_at),
       key usage_events_license (license_id, recorded_at),
       constraint usage_events_license foreign key (license_id) references licenses (id)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

@@ -15,7 +15,7 @@ export async function up(db: Knex): Promise<void> {
       limit_value bigint unsigned null,
       created_at datetime(6) not null,
       unique key usage_snapshots_period (code, subject, period_start)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

@@ -24,7 +24,7 @@ export async function up(db: Knex): Promise<void> {
       relayed_at datetime(6) null,
       unique key outbox_event (event_id),
       key outbox_pending (relayed_at, id)
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 

@@ -6,8 +6,8 @@ import { startingOver } from './transaction.js'
 
 /** Knex's own ledger and lock table, to the letter: its CLI agrees with us on any database. */
 export const LEDGER_TABLES: readonly string[] = [
-  'create table if not exists knex_migrations (id int unsigned not null auto_increment primary key, name varchar(255), batch int, migration_time timestamp null default current_timestamp) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci',
-  'create table if not exists knex_migrations_lock (`index` int unsigned not null auto_increment primary key, is_locked int) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci',
+  'create table if not exists knex_migrations (id int unsigned not null auto_increment primary key, name varchar(255), batch int, migration_time timestamp null default current_timestamp) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic',
+  'create table if not exists knex_migrations_lock (`index` int unsigned not null auto_increment primary key, is_locked int) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic',
 ]
 
 export async function prepareLedger(db: Knex): Promise<void> {

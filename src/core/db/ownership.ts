@@ -6,7 +6,7 @@ import { quoteName } from './sql.js'
 export const OWNER_TABLE = 'validonx_owner'
 
 export const ownerTableSql = (database: string): string =>
-  `create table if not exists ${quoteName(database)}.${OWNER_TABLE} (tenant_id char(36) character set ascii collate ascii_bin not null primary key, created_at datetime(6) not null) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci`
+  `create table if not exists ${quoteName(database)}.${OWNER_TABLE} (tenant_id char(36) character set ascii collate ascii_bin not null primary key, created_at datetime(6) not null) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic`
 
 /** Only the first owner is ever written: a second insert finds the table taken. */
 export const markOwnerSql = (database: string): string =>

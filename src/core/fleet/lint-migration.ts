@@ -54,6 +54,13 @@ function faultsOf(statements: readonly string[], direction: 'up' | 'down'): stri
     )
   if (direction === 'up') {
     for (const statement of ddl) {
+      if (
+        /^create\s+table\b/i.test(bare(statement)) &&
+        !/\brow_format\s*=?\s*dynamic\b/i.test(statement)
+      )
+        faults.push(
+          'it creates a table without "row_format = dynamic": with another default of the server its indexes may not fit',
+        )
       if (DESTRUCTIVE.test(bare(statement)) && !CONTRACT.test(statement))
         faults.push(
           'it takes away what the version before still uses. Where no running version does, say so in the statement: "-- contract"',

@@ -78,7 +78,7 @@ async function build(provisioner: Provisioner, database: string): Promise<void> 
       tables.push({ name, create: withoutCounter(row?.['Create Table'] ?? '') })
     }
     await db.raw(
-      `create table ${SCRIPT_TABLE} (fingerprint char(64) character set ascii collate ascii_bin not null primary key, tenant_id char(36) not null, script mediumtext not null) engine = InnoDB default character set utf8mb4`,
+      `create table ${SCRIPT_TABLE} (fingerprint char(64) character set ascii collate ascii_bin not null primary key, tenant_id char(36) not null, script mediumtext not null) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic`,
     )
     await db(SCRIPT_TABLE).insert({
       fingerprint: tenantSchemaFingerprint(),
@@ -106,7 +106,7 @@ export function replaySql(script: SchemaScript, database: string): string {
   const tables = script.tables
     .filter(({ name }) => name !== OWNER_TABLE)
     .map(({ name, create }) =>
-      create.replace(
+      withRowFormat(create).replace(
         `CREATE TABLE ${quoteName(name)}`,
         `create table ${schema}.${quoteName(name)}`,
       ),
@@ -179,5 +179,9 @@ function inOrderOfReference(tables: SchemaScript['tables']): SchemaScript['table
 
 const referencesOf = (create: string): string[] =>
   [...create.matchAll(/ REFERENCES `([^`]+)`/g)].map(([, name = '']) => name)
+
+/** A template from before the row format was named in migrations leaves it to the server's default. */
+const withRowFormat = (create: string): string =>
+  /\bROW_FORMAT=/i.test(create) ? create : `${create} ROW_FORMAT=DYNAMIC`
 
 const withoutCounter = (create: string): string => create.replace(/ AUTO_INCREMENT=\d+/, '')

@@ -26,7 +26,7 @@ const NOTE: PlainMigration = {
 }
 const WIDGETS: PlainMigration = {
   name: '20991202-01-widgets',
-  up: ['create table widgets (id int not null primary key) engine = InnoDB'],
+  up: ['create table widgets (id int not null primary key) engine = InnoDB row_format = dynamic'],
   down: ['drop table widgets'],
 }
 
