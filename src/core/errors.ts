@@ -126,8 +126,10 @@ export const catalogue = {
   'DATABASE.PRIVILEGES_MISSING': entry({
     status: 503,
     exit: 77,
-    say: (login: string, missing: string) =>
-      `The login ${login} lacks privileges: ${missing}. Grant them and run the command again.`,
+    say: (login: string, missing: string | readonly string[]) =>
+      typeof missing === 'string'
+        ? `The login ${login} lacks privileges: ${missing}. Grant them and run the command again.`
+        : `The login ${login} lacks privileges. As an administrator of the database server, run:\n${missing.map((grant) => `  ${grant};`).join('\n')}`,
   }),
   'DATABASE.TLS_REFUSED': entry({
     status: 503,
@@ -140,6 +142,12 @@ export const catalogue = {
     exit: 69,
     say: (version: string) =>
       `The database server is ${version}. validonx runs on MySQL 8.0 or newer and MariaDB 10.11 or newer.`,
+  }),
+  'DATABASE.UNSUITABLE': entry({
+    status: 503,
+    exit: 78,
+    say: (server: string, failure: string | undefined, faults: readonly string[]) =>
+      `The database server at ${server} cannot hold tenants as it is set up:\n${[...(failure === undefined ? [] : [`a rehearsal failed: ${failure}`]), ...faults].map((fault) => `  - ${fault}`).join('\n')}\nNothing was made there.`,
   }),
   'DATABASE.BUSY': entry({
     status: 503,

@@ -1,15 +1,10 @@
 import type { PlatformDb } from '../core/db/connect.js'
+import { WRITE_PROBE } from '../core/db/write-probe.js'
 import { isFailure } from '../core/driver-failure.js'
 import type { Readiness } from './routes/health.js'
 
 const ANSWER_WITHIN_MS = 1_000
 const REMEMBERED_MS = 1_000
-
-/**
- * Matches no row, so nothing is written or locked; but a server that this login can't write to
- * (read-only, not in its cluster) refuses it as it would any write. No lease has an empty name.
- */
-export const WRITE_PROBE = "update leases set pid = pid where name = ''"
 
 type Seen = { readonly reason: string | undefined; readonly at: number }
 

@@ -83,7 +83,7 @@ describe('validonx doctor', () => {
     expect(exit).toBe(1)
     expect(notWell(out).map(({ says }) => says)).toEqual(
       expect.arrayContaining([
-        expect.stringContaining('lacks privileges: CREATE USER'),
+        expect.stringContaining('GRANT CREATE USER ON *.* TO'),
         expect.stringContaining('a user without a name'),
         expect.stringContaining('may not see other sessions'),
       ]),

@@ -14,7 +14,7 @@ import { newId } from '../ids.js'
 import { parse } from '../parse.js'
 import type { DatabaseServer } from '../servers/database-server.js'
 import { getServerByName } from '../servers/database-server-store.js'
-import { databaseNameOf } from '../tenants/tenant.js'
+import { assertSuitable } from './examine-server.js'
 import { ensureTemplate } from './template.js'
 
 export const AddServerInput = z.strictObject({
@@ -36,8 +36,8 @@ export const AddServerInput = z.strictObject({
 })
 
 /**
- * Registers a further database server for tenants, after trying its login, its version and its
- * privileges, and builds its template.
+ * Registers a further database server for tenants and builds its template, after it has tried its login,
+ * its version, its privileges and its settings, and rehearsed what provisioning does.
  *
  * @throws SERVER.EXISTS, DATABASE.…
  */
@@ -55,7 +55,8 @@ export async function addServer(ctx: Context, input: unknown): Promise<DatabaseS
   const [row] = await visitor.rows<{ version: string }>('select version() as version')
   const version = row?.version ?? ''
   assertSupported(version)
-  await assertProvisionerPrivileges(visitor, [databaseNameOf(ctx.config.tenantPrefix, 'sample')])
+  await assertProvisionerPrivileges(visitor, { tenantPrefix: ctx.config.tenantPrefix })
+  await assertSuitable(ctx, visitor)
   await home.withDatabase(ctx.config.platformDatabase, (db: PlatformDb) =>
     inTransaction(db, async (transaction) => {
       await insertServer(transaction, name, {

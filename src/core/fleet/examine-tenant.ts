@@ -1,15 +1,17 @@
+import type { Connection } from 'mysql2'
 import { settingSeeds } from '../../../seeds/tenant/defaults.js'
 import type { Plan } from '../billing/plan.js'
 import type { Context } from '../context.js'
+import { isLoginRefused, readTraitsOn } from '../db/database-account.js'
 import { runOn } from '../db/statements.js'
 import { causeOf } from '../driver-failure.js'
 import { countedCodes } from '../entitlements/usage-counter-store.js'
-import { AppError } from '../errors.js'
+import { AppError, asAppError } from '../errors.js'
 import { placeOf } from '../tenants/scope.js'
 import type { Tenant } from '../tenants/tenant.js'
 import { USAGE_DIFFERENCES_SQL } from '../usage/rebuild-usage.js'
 import type { Finding } from './health.js'
-import { findStray } from './tenant-grants.js'
+import { findStrayRights } from './tenant-user.js'
 
 type Standing = {
   owner_id: string | null
@@ -39,17 +41,20 @@ export async function examineTenant(
   const findings: Finding[] = []
   try {
     await ctx.tenantDatabases.lend(placeOf(tenant), async (connection) => {
-      const grants = (await runOn(connection, 'show grants')) as unknown as Record<string, string>[]
-      const stray = findStray(
-        grants.flatMap((row) => Object.values(row)),
-        tenant.database,
-      )
+      const stray = await findStrayRights(connection, tenant.database)
       if (stray !== undefined)
         findings.push({
           check: 'grants',
           says:
             stray === 'nothing' ? 'its user may not use its database' : `its user may: ${stray}`,
-          next: 'validonx tenant health --fix takes all away and grants what is right',
+          next: `validonx tenant health ${tenant.slug} --fix takes all away and grants what is right`,
+          remedy: 'grant again',
+        })
+      if (await mayExpire(connection))
+        findings.push({
+          check: 'login',
+          says: "its user's password expires by the server's default_password_lifetime",
+          next: `validonx tenant health ${tenant.slug} --fix exempts it`,
           remedy: 'grant again',
         })
       await runOn(connection, 'set session group_concat_max_len = 100000')
@@ -105,13 +110,24 @@ function findingsOf(standing: Standing, tenant: Tenant, plan: Plan | undefined):
   return findings
 }
 
+/** Whether the server's password lifetime applies to the user of this connection. */
+async function mayExpire(connection: Connection): Promise<boolean> {
+  const { passwordLifetime } = await readTraitsOn(connection)
+  if (passwordLifetime === 0) return false
+  const rows = (await runOn(connection, 'show create user current_user()')) as unknown as Record<
+    string,
+    string
+  >[]
+  return !rows.some((row) => /PASSWORD EXPIRE NEVER/.test(Object.values(row).join()))
+}
+
 function failureOf(thrown: unknown, tenant: Tenant): Finding {
   const cause = causeOf(thrown)
-  if (cause?.kind === 'access denied' || cause?.kind === 'privilege missing')
+  if (isLoginRefused(thrown) || cause?.kind === 'privilege missing')
     return {
       check: 'login',
-      says: `its user cannot log in: ${cause.sentence}`,
-      next: 'validonx tenant health --fix makes the user again',
+      says: `its user cannot log in: ${cause?.sentence}`,
+      next: `validonx tenant health ${tenant.slug} --fix makes its login work again`,
       remedy: 'grant again',
     }
   if (thrown instanceof AppError && cause?.kind === 'missing')
@@ -120,11 +136,13 @@ function failureOf(thrown: unknown, tenant: Tenant): Finding {
       says: `its database "${tenant.database}" does not exist`,
       next: 'restore it from a backup: validonx makes no empty one in its place',
     }
-  if (thrown instanceof AppError)
-    return { check: 'database', says: thrown.message, next: `validonx tenant show ${tenant.slug}` }
-  return {
-    check: 'schema',
-    says: cause ? cause.sentence : 'its database cannot be read',
-    next: `validonx tenant migrate ${tenant.slug}`,
-  }
+  if (cause?.kind === 'missing' || cause?.kind === 'other')
+    return {
+      check: 'schema',
+      says: cause.sentence,
+      next: `validonx tenant migrate ${tenant.slug}`,
+    }
+  // a state of the server, not of this tenant
+  const error = asAppError(thrown)
+  return { check: 'database', says: cause?.sentence ?? error.message, next: error.message }
 }

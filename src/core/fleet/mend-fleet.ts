@@ -2,11 +2,13 @@ import { brandingSeed, settingSeeds } from '../../../seeds/tenant/defaults.js'
 import { getPlanById } from '../billing/plan-store.js'
 import type { Context } from '../context.js'
 import { withLease } from '../db/lease.js'
-import { quoteName, quoteUser } from '../db/sql.js'
+import { quoteName } from '../db/sql.js'
 import { affectedBy } from '../db/statements.js'
 import { inTransaction } from '../db/transaction.js'
+import { causeOf } from '../driver-failure.js'
 import { insertMissingEntitlements } from '../entitlements/entitlement-store.js'
 import { countedCodes, insertMissingCounters } from '../entitlements/usage-counter-store.js'
+import { asAppError } from '../errors.js'
 import { insertOutbox } from '../events/outbox-store.js'
 import { getServerById, listServers } from '../servers/database-server-store.js'
 import { insertMissingBranding } from '../tenants/branding-store.js'
@@ -15,26 +17,43 @@ import { insertMissingSettings } from '../tenants/setting-store.js'
 import type { Tenant } from '../tenants/tenant.js'
 import { getTenant } from '../tenants/tenant-store.js'
 import { rebuildUsage } from '../usage/rebuild-usage.js'
+import { examineTenant } from './examine-tenant.js'
 import type { FleetHealth, Remedy } from './health.js'
 import { findStaleLeases, listDatabases } from './health-store.js'
-import { tenantUserSql } from './tenant-grants.js'
+import { ensureTenantUser } from './tenant-user.js'
 
 /** One thing that `mend` would do. */
 export type Mending = {
   readonly remedy: Remedy
   /** A tenant's slug, or the name of a database or lease. */
   readonly of: string
+  /** What it will do. */
   readonly says: string
+  /** What it did. */
+  readonly done: string
 }
 
-const SAYS: Readonly<Record<Remedy, (of: string) => string>> = {
-  'grant again': (of) =>
-    `take all rights from the database user of "${of}", and grant what is right`,
-  'add missing defaults': (of) =>
-    `add what "${of}" lacks of settings, branding, entitlements and counters`,
-  'rebuild usage': (of) => `set the usage counters of "${of}" to what its events come to`,
-  'drop scratch database': (of) => `drop scratch database "${of}"`,
-  'end lease': (of) => `end the lease of "${of}"`,
+const TEXTS: Readonly<Record<Remedy, (of: string) => Pick<Mending, 'says' | 'done'>>> = {
+  'grant again': (of) => ({
+    says: `reset the database user of "${of}": its rights, its password and its exemption from password policies`,
+    done: `the database user of "${of}" logs in, and may use its own database alone`,
+  }),
+  'add missing defaults': (of) => ({
+    says: `add the settings, branding, entitlements and counters that "${of}" lacks`,
+    done: `"${of}" has all its settings, branding, entitlements and counters`,
+  }),
+  'rebuild usage': (of) => ({
+    says: `recompute the usage counters of "${of}" from its events`,
+    done: `the usage counters of "${of}" agree with its events`,
+  }),
+  'drop scratch database': (of) => ({
+    says: `drop scratch database "${of}"`,
+    done: `scratch database "${of}" is gone`,
+  }),
+  'end lease': (of) => ({
+    says: `end the lease of "${of}"`,
+    done: `the lease of "${of}" has ended`,
+  }),
 }
 
 /** What can be mended of what was found, each thing once. */
@@ -47,13 +66,28 @@ export function planMendings({ tenants, findings }: FleetHealth): Mending[] {
   ]
   const seen = new Map<string, Mending>()
   for (const [of, remedy] of named) {
-    if (remedy) seen.set(`${remedy}/${of}`, { remedy, of, says: SAYS[remedy](of) })
+    if (remedy) seen.set(`${remedy}/${of}`, { remedy, of, ...TEXTS[remedy](of) })
   }
   return [...seen.values()]
 }
 
-/** Does one of them. Safe to repeat; what is right is left as it is. */
-export async function mend(ctx: Context, { remedy, of }: Mending): Promise<void> {
+/**
+ * Does one of them, then looks again. Safe to repeat; what is right is left as it is.
+ *
+ * @returns what is still wrong; undefined if it is repaired
+ */
+export async function mend(ctx: Context, mending: Mending): Promise<string | undefined> {
+  try {
+    await doMending(ctx, mending)
+    return await stillWrong(ctx, mending)
+  } catch (thrown) {
+    const error = asAppError(thrown)
+    const sentence = causeOf(thrown)?.sentence
+    return sentence === undefined ? error.message : `${error.message} (${sentence})`
+  }
+}
+
+async function doMending(ctx: Context, { remedy, of }: Mending): Promise<void> {
   switch (remedy) {
     case 'grant again':
       return grantAgain(ctx, await getTenant(ctx.platform, of))
@@ -69,23 +103,33 @@ export async function mend(ctx: Context, { remedy, of }: Mending): Promise<void>
   }
 }
 
+async function stillWrong(ctx: Context, { remedy, of }: Mending): Promise<string | undefined> {
+  switch (remedy) {
+    case 'drop scratch database':
+      for (const { server } of await listServers(ctx.platform)) {
+        if ((await listDatabases(await ctx.provisioner(server), of)).includes(of))
+          return `database "${of}" is still there`
+      }
+      return undefined
+    case 'end lease':
+      return (await findStaleLeases(ctx.platform, ctx.lease.holder)).includes(of)
+        ? `lease "${of}" is still held`
+        : undefined
+    default: {
+      const tenant = await getTenant(ctx.platform, of)
+      const plan = await getPlanById(ctx.platform, tenant.planId)
+      const findings = await examineTenant(ctx, tenant, plan)
+      return findings.find((finding) => finding.remedy === remedy)?.says
+    }
+  }
+}
+
 const scopeOf = (ctx: Context, tenant: Tenant): TenantScope =>
   new TenantScope(ctx.tenantDatabases, placeOf(tenant), ctx.actor, ctx.now)
 
 async function grantAgain(ctx: Context, tenant: Tenant): Promise<void> {
   const provisioner = await ctx.provisioner(await getServerById(ctx.platform, tenant.serverId))
-  const host = ctx.config.tenantUserHost
-  const account = quoteUser(tenant.databaseUser, host)
-  const password = ctx.keyring.tenantPassword(
-    tenant.id,
-    tenant.credentialsGeneration,
-    tenant.credentialsKeyId,
-  )
-  const make = tenantUserSql(tenant.database, tenant.databaseUser, host, password)
-  await provisioner.run(make)
-  await provisioner.run(`revoke all privileges, grant option from ${account}; ${make}`)
-  // sessions keep the rights that they began with
-  ctx.tenantDatabases.close(tenant.id)
+  await ensureTenantUser(ctx, provisioner, tenant, { revokesFirst: true })
 }
 
 async function addMissing(ctx: Context, tenant: Tenant): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Context } from '../context.js'
 import type { PlatformDb } from '../db/connect.js'
-import { quoteText, quoteUser } from '../db/sql.js'
+import { accountSql, passwordSql, readTraits } from '../db/database-account.js'
 import { affectedBy, rowsOf } from '../db/statements.js'
 import { inTransaction } from '../db/transaction.js'
 import { insertAudit, recordAudit } from '../events/audit-store.js'
@@ -43,8 +43,9 @@ async function renewLogins(ctx: Context, keyId: string): Promise<number> {
   for (const tenant of tenants) {
     const provisioner = await ctx.provisioner(await getServerById(ctx.platform, tenant.server_id))
     const password = ctx.keyring.tenantPassword(tenant.id, tenant.credentials_generation)
-    const account = quoteUser(tenant.database_user, ctx.config.tenantUserHost)
-    await provisioner.run(`alter user if exists ${account} identified by ${quoteText(password)}`)
+    const account = { user: tenant.database_user, host: ctx.config.tenantUserHost, password }
+    const traits = await readTraits(provisioner)
+    await provisioner.run(`${accountSql(traits, account)}; ${passwordSql(traits, account)}`)
     await inTransaction(ctx.platform, async (transaction) => {
       const at = ctx.now()
       await affectedBy(

@@ -1,14 +1,17 @@
 import type { Context } from '../context.js'
+import { readTraits } from '../db/database-account.js'
 import type { Provisioner } from '../db/provisioner.js'
 import { assertProvisionerPrivileges } from '../db/provisioner-privileges.js'
 import { describeAddress } from '../db/server-address.js'
 import { assertSupported } from '../db/server-version.js'
-import { rowsOf } from '../db/statements.js'
+import { affectedBy } from '../db/statements.js'
+import { runtimeUser } from '../db/user-names.js'
+import { WRITE_PROBE } from '../db/write-probe.js'
 import { asAppError } from '../errors.js'
+import { examineOpenRights, examineSettings } from '../fleet/examine-server.js'
 import { findSchemaScript } from '../fleet/template.js'
 import type { DatabaseServer } from '../servers/database-server.js'
 import { listServers } from '../servers/database-server-store.js'
-import { databaseNameOf } from '../tenants/tenant.js'
 
 /** One thing that was looked at. `next` says what to do about a warning or a fault. */
 export type Examined = {
@@ -54,10 +57,12 @@ export async function examineInstallation(ctx: Context): Promise<Examined[]> {
 async function examineRuntimeLogin({ platform }: Context): Promise<Examined> {
   const area = 'runtime login'
   try {
-    await rowsOf(platform, 'select 1')
-    return { area, state: 'ok', says: 'it reaches the platform database' }
+    await affectedBy(platform, WRITE_PROBE)
+    return { area, state: 'ok', says: 'it may read and write the platform database' }
   } catch (thrown) {
-    return { area, state: 'fault', says: asAppError(thrown).message, next: 'validonx init' }
+    const error = asAppError(thrown)
+    const next = error.code === 'DATABASE.READ_ONLY' ? 'make the server writable' : 'validonx init'
+    return { area, state: 'fault', says: error.message, next }
   }
 }
 
@@ -84,18 +89,25 @@ async function examineServer(
   )
   await attempt(
     'the provisioner’s login has the privileges that it needs',
-    'grant what is missing',
+    'run those statements as an administrator',
     () =>
-      assertProvisionerPrivileges(provisioner, [
-        ctx.config.platformDatabase,
-        databaseNameOf(ctx.config.tenantPrefix, 'sample'),
-      ]),
+      assertProvisionerPrivileges(provisioner, {
+        platformDatabase: ctx.config.platformDatabase,
+        tenantPrefix: ctx.config.tenantPrefix,
+      }),
   )
   found.push(await seesOthers(provisioner))
   found.push(encryption(provisioner, settings))
   found.push(await clock(ctx, provisioner))
   found.push(...limits(ctx, settings, tenants))
-  found.push(...(await openToAll(provisioner)))
+  found.push(
+    ...okIfNone(
+      await examineSettings(ctx, provisioner),
+      'no setting of the server stands in the way',
+    ),
+  )
+  found.push(await passwords(ctx, provisioner))
+  found.push(...okIfNone(await examineOpenRights(provisioner), 'nothing is open to everybody'))
   const hasTemplate =
     (await findSchemaScript(ctx, provisioner).catch(() => undefined)) !== undefined
   found.push(
@@ -203,34 +215,40 @@ function limits(ctx: Context, settings: Settings, tenants: number): Found[] {
   ]
 }
 
-/** Rights that any login has without being given them. */
-async function openToAll(provisioner: Provisioner): Promise<Found[]> {
+/** Accounts of ours made by hand, or by an early version, may follow the server's password lifetime. */
+async function passwords(ctx: Context, provisioner: Provisioner): Promise<Found> {
+  const { isMariaDb, passwordLifetime } = await readTraits(provisioner)
+  if (passwordLifetime === 0) return { state: 'ok', says: 'passwords do not expire' }
+  const says = `default_password_lifetime is ${passwordLifetime} days`
   try {
-    const open = await provisioner.rows<{ db: string }>(
-      "select distinct db as db from mysql.db where user = '' or user = 'PUBLIC' or (db like 'test%' and host = '%' and user = '')",
+    const accounts = await provisioner.rows<{ user: string }>(
+      isMariaDb
+        ? "select user as user from mysql.global_priv where coalesce(json_value(priv, '$.password_lifetime'), -1) <> 0"
+        : 'select user as user from mysql.user where coalesce(password_lifetime, 1) <> 0',
     )
-    const nobody = await provisioner.rows("select 1 from mysql.user where user = '' limit 1")
-    const found: Found[] = []
-    if (open.length > 0)
-      found.push({
-        state: 'fault',
-        says: `everybody may write to databases like ${open.map(({ db }) => `"${db}"`).join(', ')}`,
-        next: "delete from mysql.db where user = ''; flush privileges",
-      })
-    if (nobody.length > 0)
-      found.push({
-        state: 'fault',
-        says: 'there is a user without a name, who is taken for a tenant’s at localhost',
-        next: "drop user ''@'localhost', and the others without a name",
-      })
-    return found.length > 0 ? found : [{ state: 'ok', says: 'nothing is open to everybody' }]
+    const ours = accounts.filter(
+      ({ user }) =>
+        user === runtimeUser(ctx.config.platformDatabase) || /^vx_[0-9a-z]{20,}$/.test(user),
+    )
+    if (ours.length === 0)
+      return { state: 'ok', says: `${says}, and the accounts of validonx are exempt` }
+    const some = ours
+      .slice(0, 3)
+      .map(({ user }) => `"${user}"`)
+      .join(', ')
+    return {
+      state: 'fault',
+      says: `${says}, and ${ours.length} account(s) of validonx are not exempt: ${some}${ours.length > 3 ? ', …' : ''}`,
+      next: 'validonx init, then validonx tenant health --all --fix',
+    }
   } catch {
-    return [
-      {
-        state: 'warning',
-        says: 'whether something is open to everybody cannot be seen by this login',
-        next: 'grant it SELECT on mysql.db and mysql.user, or look as root',
-      },
-    ]
+    return {
+      state: 'warning',
+      says: `${says}; whether the accounts of validonx are exempt cannot be seen by this login`,
+      next: 'validonx init, then validonx tenant health --all --fix; or grant it SELECT on mysql.*',
+    }
   }
 }
+
+const okIfNone = (found: readonly Found[], says: string): readonly Found[] =>
+  found.length > 0 ? found : [{ state: 'ok', says }]

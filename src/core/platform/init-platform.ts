@@ -5,24 +5,25 @@ import { ensureAuditKey } from '../audit/audit-key.js'
 import type { Config } from '../config.js'
 import { type Context, runtimeLogin } from '../context.js'
 import type { PlatformDb } from '../db/connect.js'
+import { accountSql, isLoginRefused, passwordSql, readTraits } from '../db/database-account.js'
 import { withLease } from '../db/lease.js'
 import { applyMigrations, listApplied, pendingOf, prepareLedger } from '../db/migrate.js'
 import type { Provisioner } from '../db/provisioner.js'
 import { assertProvisionerPrivileges } from '../db/provisioner-privileges.js'
 import { formatDatabaseUrl } from '../db/server-address.js'
 import { assertSupported } from '../db/server-version.js'
-import { quoteName, quoteText, quoteUser } from '../db/sql.js'
+import { quoteName, quoteUser } from '../db/sql.js'
 import { rowsOf } from '../db/statements.js'
 import { inTransaction } from '../db/transaction.js'
 import { AppError } from '../errors.js'
 import { insertAudit } from '../events/audit-store.js'
+import { assertSuitable } from '../fleet/examine-server.js'
 import { findExpectedChanges, isAsOf, saysAlready } from '../fleet/expected-changes.js'
 import { readSnapshot } from '../fleet/schema-snapshot.js'
 import { ensureTemplate } from '../fleet/template.js'
 import { newId } from '../ids.js'
 import { type DatabaseServer, FIRST_SERVER } from '../servers/database-server.js'
 import { listServers } from '../servers/database-server-store.js'
-import { databaseNameOf } from '../tenants/tenant.js'
 import { runtimePrivileges } from './runtime-privileges.js'
 
 /** How many tenants the first server is meant to hold until somebody says otherwise. */
@@ -51,8 +52,8 @@ export type InitializedPlatform = {
  * Makes the platform, or brings it up to date. Safe to repeat and to run twice at once; it never
  * drops anything and changes no plan that stands.
  *
- * @throws DATABASE.VERSION_UNSUPPORTED, DATABASE.PRIVILEGES_MISSING, PLATFORM.NAME_TAKEN,
- *   CONFIG.APP_KEY_CHANGED, LEASE.HELD
+ * @throws DATABASE.VERSION_UNSUPPORTED, DATABASE.PRIVILEGES_MISSING, DATABASE.UNSUITABLE,
+ *   PLATFORM.NAME_TAKEN, CONFIG.APP_KEY_CHANGED, LEASE.HELD
  */
 export async function initPlatform(
   ctx: Context,
@@ -65,11 +66,12 @@ export async function initPlatform(
   const [server] = await provisioner.rows<{ version: string }>('select version() as version')
   const serverVersion = server?.version ?? ''
   assertSupported(serverVersion)
-  await assertProvisionerPrivileges(provisioner, [
-    platformDatabase,
-    databaseNameOf(tenantPrefix, 'sample'),
-  ])
-  await createPlatformDatabase(provisioner, platformDatabase)
+  await assertProvisionerPrivileges(provisioner, { platformDatabase, tenantPrefix })
+  await assertNotTaken(provisioner, platformDatabase)
+  await assertSuitable(ctx, provisioner)
+  await provisioner.run(
+    `create database if not exists ${quoteName(platformDatabase)} character set utf8mb4 collate utf8mb4_unicode_ci`,
+  )
 
   return provisioner.withDatabase(platformDatabase, async (db: PlatformDb) => {
     await prepareLedger(db)
@@ -128,7 +130,7 @@ async function isThere(
 }
 
 /** An empty database may have been made for us by an administrator; a stranger's is left alone. */
-async function createPlatformDatabase(provisioner: Provisioner, database: string): Promise<void> {
+async function assertNotTaken(provisioner: Provisioner, database: string): Promise<void> {
   const tables = await provisioner.rows<{ name: string }>(
     'select table_name as name from information_schema.tables where table_schema = ?',
     [database],
@@ -139,9 +141,6 @@ async function createPlatformDatabase(provisioner: Provisioner, database: string
   const isOurs = names.includes('platform_settings') && names.every((name) => ours.has(name))
   if (!isBegun && !isOurs)
     throw new AppError('PLATFORM.NAME_TAKEN', database).with({ tables: names })
-  await provisioner.run(
-    `create database if not exists ${quoteName(database)} character set utf8mb4 collate utf8mb4_unicode_ci`,
-  )
 }
 
 async function assertAppKey(ctx: Context, db: PlatformDb): Promise<void> {
@@ -258,15 +257,20 @@ async function grantRuntimeLogin(ctx: Context, provisioner: Provisioner): Promis
     ctx.keyring,
   )
   if (user === provisioner.reach.login.user) throw new AppError('PLATFORM.LOGIN_TAKEN', user)
+  const traits = await readTraits(provisioner)
+  const owner = { user, host: tenantUserHost, password }
   const account = quoteUser(user, tenantUserHost)
-  await provisioner.run(`create user if not exists ${account} identified by ${quoteText(password)}`)
-  await provisioner.run(`alter user ${account} identified by ${quoteText(password)}`)
+  await provisioner.run(accountSql(traits, owner))
   for (const [table, privileges] of Object.entries(runtimePrivileges)) {
     await provisioner.run(
       `grant ${privileges} on ${quoteName(platformDatabase)}.${quoteName(table)} to ${account}`,
     )
   }
-  await assertNoMore(ctx, user)
+  await assertNoMore(ctx, user).catch(async (error) => {
+    if (!isLoginRefused(error)) throw error
+    await provisioner.run(passwordSql(traits, owner))
+    await assertNoMore(ctx, user)
+  })
 }
 
 /** A user of that name may have been there before, with rights of its own. */

@@ -120,32 +120,46 @@ describe('init', () => {
     }),
   )
 
-  plain('names the privileges that its login lacks, before it makes anything', () =>
-    withFresh(async (environment) => {
-      await using provisioner = openProvisioner(environment.VALIDONX_DATABASE_URL ?? '')
-      const user = `u_${environment.VALIDONX_PLATFORM_DATABASE}`
-      await provisioner.run(
-        `create user ${quoteUser(user, '%')} identified by ${quoteText('Weak-but-l0ng')}; grant select, insert on *.* to ${quoteUser(user, '%')}`,
-      )
-      const url = new URL(environment.VALIDONX_DATABASE_URL ?? '')
-      url.username = user
-      url.password = 'Weak-but-l0ng'
+  plain(
+    'prints the GRANT statements that its login lacks, which are enough, before it makes anything',
+    () =>
+      withFresh(async (environment) => {
+        await using provisioner = openProvisioner(environment.VALIDONX_DATABASE_URL ?? '')
+        const user = `u_${environment.VALIDONX_PLATFORM_DATABASE}`
+        await provisioner.run(
+          `create user ${quoteUser(user, '%')} identified by ${quoteText('Weak-but-l0ng')}; grant select, insert on *.* to ${quoteUser(user, '%')}`,
+        )
+        const url = new URL(environment.VALIDONX_DATABASE_URL ?? '')
+        url.username = user
+        url.password = 'Weak-but-l0ng'
 
-      const { exit, said } = await runCli({ ...environment, VALIDONX_DATABASE_URL: url.href }, [
-        'init',
-      ])
+        const { exit, said } = await runCli({ ...environment, VALIDONX_DATABASE_URL: url.href }, [
+          'init',
+        ])
 
-      await provisioner.run(`drop user ${quoteUser(user, '%')}`)
-      expect(exit).toBe(77)
-      expect(said).toContain('DATABASE.PRIVILEGES_MISSING')
-      expect(said).toMatch(/CREATE USER ON \*\.\*.*CREATE ON .*GRANT OPTION ON/s)
-      expect(said).not.toContain('Weak-but-l0ng')
-      const databases = await provisioner.rows(
-        'select 1 from information_schema.schemata where schema_name = ?',
-        [environment.VALIDONX_PLATFORM_DATABASE],
-      )
-      expect(databases).toEqual([])
-    }),
+        expect(exit).toBe(77)
+        expect(said).toContain('DATABASE.PRIVILEGES_MISSING')
+        expect(said).not.toContain('Weak-but-l0ng')
+        const databases = await provisioner.rows(
+          'select 1 from information_schema.schemata where schema_name = ?',
+          [environment.VALIDONX_PLATFORM_DATABASE],
+        )
+        expect(databases).toEqual([])
+
+        const grants = [...said.matchAll(/^ +(GRANT .*);/gm)].map(([, statement = '']) => statement)
+        expect(grants.length).toBe(3)
+        for (const grant of grants) await provisioner.run(grant)
+        const weak = { ...environment, VALIDONX_DATABASE_URL: url.href }
+        const after = [
+          await runCli(weak, ['init']),
+          await runCli(weak, ['tenant', 'provision', 'acme', '--plan', 'starter']),
+        ]
+        await provisioner.run(`drop user ${quoteUser(user, '%')}`)
+        expect(after.map((run) => [run.exit, run.said])).toEqual([
+          [0, expect.anything()],
+          [0, expect.anything()],
+        ])
+      }),
   )
 })
 

@@ -91,8 +91,12 @@ async function fix(
     return health
   for (const mending of mendings) {
     if (session.signal.aborted) break
-    await mend(ctx, mending)
-    terminal.remark(`${terminal.style('green', '✓')} ${mending.says}`)
+    const stillWrong = await mend(ctx, mending)
+    terminal.remark(
+      stillWrong === undefined
+        ? `${terminal.style('green', '✓')} ${mending.done}`
+        : `${terminal.style('red', '✗')} not repaired: ${mending.says}: ${printable(stillWrong)}`,
+    )
   }
   return look(session, slugs)
 }

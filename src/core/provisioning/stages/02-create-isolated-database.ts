@@ -2,7 +2,7 @@ import { isEmptyDatabase, markOwnerSql, ownerOf, ownerTableSql } from '../../db/
 import { quoteName } from '../../db/sql.js'
 import { isFailure } from '../../driver-failure.js'
 import { AppError } from '../../errors.js'
-import { findStray, tenantUserSql } from '../../fleet/tenant-grants.js'
+import { ensureTenantUser, findStrayRights } from '../../fleet/tenant-user.js'
 import { placeOf } from '../../tenants/scope.js'
 import { endLeftOverSessions } from '../end-left-over-sessions.js'
 import type { Job, Stage } from '../stage.js'
@@ -14,14 +14,19 @@ export const createIsolatedDatabase: Stage = {
 
   async check(job) {
     if ((await ownerOf(job.provisioner, job.tenant.database)) !== job.tenant.id) return false
-    const grants = await readGrants(job).catch(() => undefined)
-    return grants !== undefined && findStray(grants, job.tenant.database) === undefined
+    const { ctx, tenant } = job
+    return ctx.tenantDatabases
+      .lend(placeOf(tenant), (connection) => findStrayRights(connection, tenant.database))
+      .then(
+        (stray) => stray === undefined,
+        () => false,
+      )
   },
 
   async run(job) {
     if (job.cutShort.has(createIsolatedDatabase.name)) await endLeftOverSessions(job)
     await createDatabase(job)
-    await createUser(job)
+    await ensureTenantUser(job.ctx, job.provisioner, job.tenant)
   },
 }
 
@@ -47,29 +52,4 @@ export async function createDatabase({ provisioner, tenant, cutShort }: Job): Pr
     (await isEmptyDatabase(provisioner, database))
   if (!oursToFinish) throw new AppError('PROVISIONING.DATABASE_TAKEN', database)
   await provisioner.run(mark, [tenant.id])
-}
-
-async function createUser(job: Job): Promise<void> {
-  const { ctx, provisioner, tenant } = job
-  const password = ctx.keyring.tenantPassword(
-    tenant.id,
-    tenant.credentialsGeneration,
-    tenant.credentialsKeyId,
-  )
-  await provisioner.run(
-    tenantUserSql(tenant.database, tenant.databaseUser, ctx.config.tenantUserHost, password),
-  )
-  const stray = findStray(await readGrants(job), tenant.database)
-  if (stray !== undefined)
-    throw new AppError('PROVISIONING.GRANTS_WRONG', tenant.databaseUser, stray)
-}
-
-/** Read back as the user itself: that needs no right on the server's own tables, and proves the login. */
-async function readGrants({ ctx, tenant }: Job): Promise<string[]> {
-  const rows = await ctx.tenantDatabases.read<Record<string, string>>(
-    placeOf(tenant),
-    'show grants',
-    [],
-  )
-  return rows.flatMap((row) => Object.values(row))
 }
