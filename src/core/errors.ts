@@ -753,7 +753,7 @@ export const catalogue = {
   'REQUEST.UNSUPPORTED_MEDIA_TYPE': entry({
     status: 415,
     exit: 65,
-    say: () => 'Send the request body as application/json in UTF-8.',
+    say: () => 'Send the request body as application/json in UTF-8, not compressed.',
   }),
   'REQUEST.DUPLICATE_HEADER': entry({
     status: 400,

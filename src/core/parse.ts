@@ -1,29 +1,73 @@
 import { type ZodType, z } from 'zod'
+import { withoutEmpties } from './empty-input.js'
 import { AppError } from './errors.js'
 
+/** Messages of schemas that have none of their own. */
+z.config({
+  customError: (issue) => {
+    if (issue.code === 'invalid_type') return EXPECTED[issue.expected] ?? 'has the wrong type'
+    return issue.code === 'invalid_union' ? 'has the wrong form' : undefined
+  },
+})
+const EXPECTED: Readonly<Record<string, string>> = {
+  object: 'must be an object',
+  record: 'must be an object',
+  array: 'must be a list',
+  string: 'must be text',
+  number: 'must be a number',
+  boolean: 'must be true or false',
+}
+
 /**
- * The one door from untrusted to trusted. Throws `VALIDATION.FAILED` with `details`: field → messages.
- * The values themselves are never repeated: they may be secrets.
+ * Turns untrusted input into a trusted value. `[]` for an object and `null` for an absent field are
+ * accepted: PHP clients send them.
+ *
+ * @throws VALIDATION.FAILED with `details`: field → messages. The values themselves are never repeated:
+ *   they may be secrets.
  */
 export function parse<T>(schema: ZodType<T>, input: unknown): T {
-  const result = schema.safeParse(input)
+  if (hasProto(input))
+    throw new AppError('VALIDATION.FAILED').with({ ['__proto__']: ['is not a known field'] })
+  const strict = schema.safeParse(input)
+  if (strict.success) return strict.data
+  const repaired = withoutEmpties(schema, input)
+  const result = schema.safeParse(repaired)
   if (result.success) return result.data
   // a field may be called "constructor"
   const fields: Record<string, string[]> = Object.create(null)
+  const add = (path: readonly PropertyKey[], message: string) => {
+    const field = path.map(String).join('.') || 'body'
+    fields[field] = [...(fields[field] ?? []), message]
+  }
   for (const issue of result.error.issues) {
-    const keys =
-      issue.code === 'unrecognized_keys'
-        ? issue.keys.map((key) => [...issue.path, key])
-        : [issue.path]
-    for (const path of keys) {
-      const field = path.map(String).join('.') || 'body'
-      fields[field] = [
-        ...(fields[field] ?? []),
-        issue.code === 'unrecognized_keys' ? 'is not a known field' : issue.message,
-      ]
-    }
+    if (issue.code === 'unrecognized_keys')
+      for (const key of issue.keys) add([...issue.path, key], 'is not a known field')
+    else if (issue.code === 'invalid_key')
+      for (const { message } of issue.issues) add(issue.path, message)
+    else add(issue.path, isMissing(repaired, issue.path) ? 'is required' : issue.message)
   }
   throw new AppError('VALIDATION.FAILED').with(fields)
+}
+
+function isMissing(input: unknown, path: readonly PropertyKey[]): boolean {
+  let holder = input
+  for (const name of path.slice(0, -1)) holder = (holder as Record<PropertyKey, unknown>)?.[name]
+  const last = path.at(-1)
+  return (
+    last !== undefined &&
+    typeof holder === 'object' &&
+    holder !== null &&
+    (holder as Record<PropertyKey, unknown>)[last] === undefined
+  )
+}
+
+/** Whether an object at any depth has a member of that name, which schemas would drop without a word. */
+function hasProto(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return (
+    Object.hasOwn(value, '__proto__') ||
+    Object.values(value).some((own) => typeof own === 'object' && hasProto(own))
+  )
 }
 
 /** What ids, keys, codes and kinds are written with: text beyond it cannot name any of them. */

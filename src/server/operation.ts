@@ -139,20 +139,16 @@ const isSeen = (ifNoneMatch: string | undefined, etag: string): boolean =>
   ifNoneMatch?.trim() === '*' ||
   ifNoneMatch?.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag) === true
 
-/** An endpoint without a body takes none, or an empty object. */
+/** An endpoint without a body takes none, or an empty one: `{}`, or what PHP clients send, `[]` and `null`. */
 async function assertNoBody(c: HonoContext<ServerEnv>): Promise<undefined> {
   if (
     c.req.header('content-length') === undefined &&
     c.req.header('transfer-encoding') === undefined
   )
     return
-  const body = await readJson(c, { emptyIs: {} })
-  const isEmpty =
-    typeof body === 'object' &&
-    body !== null &&
-    !Array.isArray(body) &&
-    Object.keys(body).length === 0
-  if (!isEmpty) throw new AppError('VALIDATION.FAILED').with({ body: ['must be empty'] })
+  const body = await readJson(c, { emptyIs: null })
+  if (body !== null && (typeof body !== 'object' || Object.keys(body).length > 0))
+    throw new AppError('VALIDATION.FAILED').with({ body: ['must be empty'] })
 }
 
 function readQuery(

@@ -71,11 +71,13 @@ function collect(incoming: IncomingMessage): Promise<Uint8Array> {
   })
 }
 
-const JSON_TYPE = /^application\/(?:[a-z0-9.+-]+\+)?json\s*(?:;\s*charset="?utf-8"?\s*)?$/i
+// some clients write "utf8"
+const JSON_TYPE = /^application\/(?:[a-z0-9.+-]+\+)?json\s*(?:;\s*charset="?utf-?8"?\s*)?$/i
 
 /** @throws REQUEST.UNSUPPORTED_MEDIA_TYPE */
 export function assertJsonType(c: Context<ServerEnv>): void {
-  if (!JSON_TYPE.test(c.req.header('content-type') ?? '')) {
+  const encoding = c.req.header('content-encoding')?.trim().toLowerCase() ?? 'identity'
+  if (!JSON_TYPE.test(c.req.header('content-type') ?? '') || encoding !== 'identity') {
     throw new AppError('REQUEST.UNSUPPORTED_MEDIA_TYPE')
   }
 }

@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib'
 import { describe, expect } from 'vitest'
 import { test as house } from '../support/house.js'
 import { openRawHttp, type RawRequest } from '../support/raw-http.js'
@@ -76,6 +77,7 @@ describe('the type of the body', () => {
     'Application/JSON',
     'application/json; charset=utf-8',
     'application/json;charset="UTF-8"',
+    'application/json; charset=utf8',
     'application/vnd.api+json',
   ])('%s is taken', async (type, { send, bodies }) => {
     for (const [path, json] of Object.entries(bodies))
@@ -124,6 +126,34 @@ describe('the type of the body', () => {
       ]
       expect(answers.map(said)).toEqual(['200', '200', '200', '200', '200'])
     }
+  })
+})
+
+describe('a compressed body', () => {
+  test('is refused by its media type, on every endpoint', async ({ send, bodies, withoutBody }) => {
+    const wishes = [
+      ...Object.entries(bodies).map(([path, json]) => ({ path, json: json as unknown })),
+      ...withoutBody.map((path) => ({ path, json: {} })),
+    ]
+    const answers = []
+    for (const { path, json } of wishes) {
+      for (const encoding of ['gzip', 'br', 'deflate, gzip'])
+        for (const isChunked of [false, true])
+          answers.push(
+            said(
+              await send({
+                path,
+                text: gzipSync(JSON.stringify(json)),
+                isChunked,
+                headers: ['Content-Encoding', encoding],
+              }),
+            ),
+          )
+      const plain = await send({ path, json, headers: ['Content-Encoding', 'identity'] })
+      expect(plain.status).toBeLessThan(300)
+    }
+
+    expect(new Set(answers)).toEqual(new Set(['415 REQUEST.UNSUPPORTED_MEDIA_TYPE']))
   })
 })
 
@@ -266,7 +296,7 @@ describe('the text of the body', () => {
     }
   })
 
-  test.for(['[]', 'null', 'true', '1', '"text"', '[{}]'])(
+  test.for(['true', '1', '"text"', '[{}]', '[null]'])(
     'must be an object: %s is refused',
     async (text, { send, bodies, withoutBody }) => {
       for (const path of [...Object.keys(bodies), ...withoutBody]) {
@@ -364,8 +394,7 @@ describe('the fields of the body', () => {
     ['metric', '["exports"]'],
     ['license_key', '1'],
     ['license_key', 'null'],
-    ['metadata', '[]'],
-    ['metadata', 'null'],
+    ['metadata', '[1]'],
     ['metadata', '"{}"'],
     ['idempotency_key', '""'],
     ['idempotency_key', '1'],

@@ -4,7 +4,7 @@ import { giveBackToLimit } from '../entitlements/usage-counter-store.js'
 import { AppError } from '../errors.js'
 import type { Action } from '../events/actions.js'
 import { recordEvent, recordEvents } from '../events/outbox-store.js'
-import { mergePatch } from '../merge-patch.js'
+import { patchedField } from '../merge-patch.js'
 import { metadataSchema } from '../metadata.js'
 import { LATEST, parse } from '../parse.js'
 import { assertMatch, etagOf, type Preconditions } from '../preconditions.js'
@@ -108,9 +108,9 @@ export function updateLicense(
       customerEmail: kept(patch.customer_email, license.customerEmail),
       entitlements: parse(
         entitlementsSchema,
-        mergePatch(license.entitlements, patch.entitlements ?? {}),
+        patchedField(license.entitlements, patch.entitlements),
       ) as LicenseEntitlements,
-      metadata: parse(metadataSchema, mergePatch(license.metadata, patch.metadata ?? {})),
+      metadata: parse(metadataSchema, patchedField(license.metadata, patch.metadata)),
     }
   })
 }

@@ -136,8 +136,9 @@ export const UpdateLicenseInput = z.strictObject({
   entitlements: z
     .record(code, value.nullable())
     .refine(fewEnough, `must be at most ${MAX_ENTITLEMENTS} entitlements`)
+    .nullable()
     .optional(),
-  metadata: metadataSchema.optional(),
+  metadata: metadataSchema.nullable().optional(),
 })
 
 export const RenewLicenseInput = z

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { giveBackToLimit } from '../entitlements/usage-counter-store.js'
 import { AppError } from '../errors.js'
 import { recordEvent } from '../events/outbox-store.js'
-import { mergePatch } from '../merge-patch.js'
+import { patchedField } from '../merge-patch.js'
 import { metadataSchema } from '../metadata.js'
 import { DEFAULT_PAGE, type Page, placeOfCursor, toPage } from '../page.js'
 import { parse } from '../parse.js'
@@ -55,10 +55,7 @@ export async function updateProduct(
       description:
         patch.description === undefined ? product.description : (patch.description ?? undefined),
       status: patch.status ?? product.status,
-      metadata:
-        patch.metadata === undefined
-          ? product.metadata
-          : parse(metadataSchema, mergePatch(product.metadata, patch.metadata)),
+      metadata: parse(metadataSchema, patchedField(product.metadata, patch.metadata)),
       revision: product.revision + 1,
       updatedAt: at,
     }

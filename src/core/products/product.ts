@@ -56,7 +56,7 @@ export const UpdateProductInput = z.strictObject({
     .enum(PRODUCT_STATUSES, `must be one of ${PRODUCT_STATUSES.join(', ')}`)
     .describe('No license is issued for an archived product; those that are stay valid')
     .optional(),
-  metadata: metadataSchema.optional(),
+  metadata: metadataSchema.nullable().optional(),
 })
 
 export const ListProductsQuery = z.strictObject({
