@@ -29,6 +29,7 @@ import * as auditLogsOccurredAt from './20261124-07-audit-logs-occurred-at.js'
 import * as rolloutsUndo from './20261125-11-rollouts-undo.js'
 import * as rolloutTenantsErrorCode from './20261125-12-rollout-tenants-error-code.js'
 import * as splitRolloutErrors from './20261125-13-split-rollout-errors.js'
+import * as serverNotices from './20261125-21-server-notices.js'
 
 /** Every change of the platform database, oldest first. */
 export const platformMigrations: readonly Migration[] = [
@@ -62,4 +63,5 @@ export const platformMigrations: readonly Migration[] = [
   rolloutsUndo,
   rolloutTenantsErrorCode,
   splitRolloutErrors,
+  serverNotices,
 ]

@@ -1,4 +1,5 @@
 import { CommanderError } from 'commander'
+import { AppError } from '../core/errors.js'
 import { ownStream } from './output.js'
 import { createProgram } from './program.js'
 import { type Runtime, tell } from './runtime.js'
@@ -43,5 +44,20 @@ export const processRuntime = (): Runtime => ({
       process.off('SIGINT', callback)
       process.off('SIGTERM', callback)
     }
+  },
+  onCrash({ report, close, withinSeconds }) {
+    let isClosing = false
+    // a rejection that nothing handles comes here too
+    const handle = (error: unknown) => {
+      report(error)
+      if (isClosing) return
+      isClosing = true
+      // forced: what threw may have left something behind that would keep the process alive
+      const exit = () => process.exit(new AppError('SERVER.INTERNAL').exit)
+      setTimeout(exit, withinSeconds * 1000)
+      close().catch(report).finally(exit)
+    }
+    process.on('uncaughtException', handle)
+    return () => process.off('uncaughtException', handle)
   },
 })

@@ -20,6 +20,18 @@ export type Runtime = Streams & {
   setExit(status: number): void
   /** Calls back on the first SIGINT or SIGTERM; answers how to stop listening. */
   onStop(callback: (signal: NodeJS.Signals) => void): () => void
+  /** Handles exceptions that nothing caught, until the returned function is called. */
+  onCrash(handler: CrashHandler): () => void
+}
+
+/** What a process does with an exception that nothing caught. Afterwards it exits with 70. */
+export type CrashHandler = {
+  /** Called for each one. */
+  report(error: unknown): void
+  /** Called for the first one: finishes what is under way. */
+  close(): Promise<void>
+  /** The process exits when this has passed, whatever `close` does. */
+  readonly withinSeconds: number
 }
 
 /** The options that every command has. */

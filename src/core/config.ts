@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { isAddressRange } from './address-range.js'
 import { isOurs, parseEnvFile, readTextFile } from './env-file.js'
 import { AppError } from './errors.js'
 import { LOG_LEVELS } from './log.js'
@@ -218,10 +219,13 @@ export const settings = {
           .map((range) => range.trim())
           .filter(Boolean),
       )
-      .refine(
-        (ranges) => ranges.every((range) => /^[0-9a-fA-F.:]+\/\d{1,3}$/.test(range)),
-        'must be ranges such as 10.0.0.0/8, separated by commas',
-      )
+      .superRefine((ranges, check) => {
+        for (const range of ranges.filter((each) => !isAddressRange(each)))
+          check.addIssue({
+            code: 'custom',
+            message: `must be ranges such as 10.0.0.0/8, separated by commas; "${range}" is not one`,
+          })
+      })
       .default([]),
   },
   redisUrl: {
@@ -229,6 +233,12 @@ export const settings = {
     about: 'Redis for counting requests across processes; without it each counts for itself',
     schema: url(faultsOfRedisUrl).optional(),
     secret: true,
+  },
+  keepAliveTimeout: {
+    variable: 'VALIDONX_KEEP_ALIVE_TIMEOUT',
+    about:
+      'Seconds that "serve" keeps an idle connection open; set it above the idle timeout of the load balancer',
+    schema: seconds(65, 1, 86_400),
   },
   trustedHops: {
     variable: 'VALIDONX_TRUSTED_HOPS',

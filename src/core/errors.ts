@@ -782,6 +782,29 @@ export const catalogue = {
     say: (address: string) =>
       `${address} is in use by another process. Choose another port with --port or VALIDONX_PORT.`,
   }),
+  'SERVER.ADDRESS_FORBIDDEN': entry({
+    status: 500,
+    exit: 77,
+    say: (address: string) =>
+      `This user may not listen on ${address}. Choose a port above 1023 with --port or VALIDONX_PORT, or allow it.`,
+  }),
+  'SERVER.ADDRESS_FOREIGN': entry({
+    status: 500,
+    exit: 78,
+    say: (address: string) =>
+      `${address} is not an address of this machine. Set --host or VALIDONX_HOST to one that is, or to 0.0.0.0 for all.`,
+  }),
+  'SERVER.ADDRESS_UNKNOWN': entry({
+    status: 500,
+    exit: 78,
+    say: (host: string) =>
+      `The host name "${host}" is unknown. Set --host or VALIDONX_HOST to an address of this machine.`,
+  }),
+  'SERVER.NOT_LISTENING': entry({
+    status: 500,
+    exit: 69,
+    say: (address: string) => `The server cannot listen on ${address}.`,
+  }),
   'SERVER.SHUTTING_DOWN': entry({
     status: 503,
     exit: 75,

@@ -17,6 +17,7 @@ import { authenticate } from './middleware/authenticate.js'
 import { enterByApiKey } from './middleware/enter-by-api-key.js'
 import { enterByMembership } from './middleware/enter-by-membership.js'
 import { limitBody } from './middleware/limit-body.js'
+import { noticeProxies } from './middleware/notice-proxies.js'
 import { refuseDuplicateHeaders } from './middleware/refuse-duplicate-headers.js'
 import { requestId } from './middleware/request-id.js'
 import { mount } from './operation.js'
@@ -53,7 +54,7 @@ export function createApp(
   const auth = authOperations(ctx, limits)
   const groups = [integrationGroup(integration), authGroup(auth), tenantGroup(tenantOperations)]
   const app = new Hono<ServerEnv>()
-    .use(requestId(), refuseDuplicateHeaders())
+    .use(requestId(), refuseDuplicateHeaders(), noticeProxies(ctx))
     .onError((thrown, c) => {
       const fault = asAppError(thrown)
       const error = forCallers(fault)

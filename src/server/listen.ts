@@ -22,8 +22,6 @@ import { watchTenants } from './watch-tenants.js'
 const HEADERS_TIMEOUT_MS = 10_000
 const REQUEST_TIMEOUT_MS = 30_000
 const CHECK_EVERY_MS = 1_000
-/** Longer than a load balancer's own idle time-out, so that it is the one who closes. */
-const KEEP_ALIVE_MS = 65_000
 const SWEEP_EVERY_MS = 25
 const LINGER_MS = 500
 
@@ -37,9 +35,9 @@ export type Listening = {
   stop(): Promise<boolean>
 }
 
-/** @throws SERVER.ADDRESS_IN_USE */
+/** @throws SERVER.ADDRESS_IN_USE, SERVER.ADDRESS_FORBIDDEN, SERVER.ADDRESS_FOREIGN, SERVER.ADDRESS_UNKNOWN, SERVER.NOT_LISTENING */
 export async function listen(ctx: Context): Promise<Listening> {
-  const { host, port, drainDelay, stopTimeout } = ctx.config
+  const { host, port, drainDelay, stopTimeout, keepAliveTimeout } = ctx.config
   const readiness = createReadiness(ctx.platform)
   const app = createApp(ctx, readiness.ask, (tenant) => trail.touch(tenant))
   const answer = getRequestListener(app.fetch, { errorHandler: refuseUnreadable })
@@ -49,11 +47,13 @@ export async function listen(ctx: Context): Promise<Listening> {
       connectionsCheckingInterval: CHECK_EVERY_MS,
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
-      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveTimeout: keepAliveTimeout * 1000,
       // node would answer these without our envelope; the app's own check follows
       requireHostHeader: false,
     },
     (request: IncomingMessage, response: ServerResponse) => {
+      // HTTP/1.1 requires a Host (RFC 9112, section 3.2), HTTP/1.0 doesn't have to send one
+      if (request.httpVersion === '1.0' && !request.headers.host) request.headers.host = 'localhost'
       if (stopping) response.setHeader('Connection', 'close')
       void answer(request, response)
     },
@@ -76,7 +76,7 @@ export async function listen(ctx: Context): Promise<Listening> {
   const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port
 
   return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${boundPort}`,
+    url: `http://${hostAndPort(host, boundPort)}`,
     async stop() {
       stopping = true
       readiness.stop()
@@ -122,12 +122,40 @@ async function closeWithin(server: Server, milliseconds: number): Promise<boolea
   return clean
 }
 
+/** Why an address can't be listened on, by the system's code. */
+const NOT_BOUND: Readonly<
+  Record<
+    string,
+    | 'SERVER.ADDRESS_IN_USE'
+    | 'SERVER.ADDRESS_FORBIDDEN'
+    | 'SERVER.ADDRESS_FOREIGN'
+    | 'SERVER.ADDRESS_UNKNOWN'
+  >
+> = {
+  EADDRINUSE: 'SERVER.ADDRESS_IN_USE',
+  EACCES: 'SERVER.ADDRESS_FORBIDDEN',
+  EPERM: 'SERVER.ADDRESS_FORBIDDEN',
+  EADDRNOTAVAIL: 'SERVER.ADDRESS_FOREIGN',
+  EAFNOSUPPORT: 'SERVER.ADDRESS_FOREIGN',
+  EINVAL: 'SERVER.ADDRESS_FOREIGN',
+  ENOTFOUND: 'SERVER.ADDRESS_UNKNOWN',
+  EAI_AGAIN: 'SERVER.ADDRESS_UNKNOWN',
+  EAI_NODATA: 'SERVER.ADDRESS_UNKNOWN',
+  EAI_NONAME: 'SERVER.ADDRESS_UNKNOWN',
+}
+
+const hostAndPort = (host: string, port: number): string =>
+  `${host.includes(':') ? `[${host}]` : host}:${port}`
+
 function bind(server: Server, host: string, port: number): Promise<void> {
   return new Promise((done, fail) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      const taken =
-        error.code === 'EADDRINUSE' || error.code === 'EACCES' || error.code === 'EADDRNOTAVAIL'
-      fail(taken ? new AppError('SERVER.ADDRESS_IN_USE', `${host}:${port}`).because(error) : error)
+      const code = NOT_BOUND[error.code ?? '']
+      fail(
+        code
+          ? new AppError(code, code === 'SERVER.ADDRESS_UNKNOWN' ? host : hostAndPort(host, port))
+          : new AppError('SERVER.NOT_LISTENING', hostAndPort(host, port)).because(error),
+      )
     })
     server.listen(port, host, () => done())
   })
@@ -144,7 +172,6 @@ function refuseMalformed(error: { readonly code?: string | undefined }, socket: 
   const body = JSON.stringify(failure(refusal, requestId))
   socket.end(
     `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}\r\nConnection: close\r\nContent-Type: application/json\r\nX-ValidonX-API-Version: ${API_VERSION}\r\nX-Request-ID: ${requestId}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-    // a client that never closes its side must not be kept
     // a client that never closes its side must not be kept; one that does gets to read the answer
     () => setTimeout(() => socket.destroy(), LINGER_MS).unref(),
   )

@@ -58,6 +58,7 @@ export function commandsBlock(): string {
     folder: '/',
     setExit: () => {},
     onStop: () => () => {},
+    onCrash: () => () => {},
   })
   const rows = program.commands.flatMap((command) => leaves(command, []))
   return `\n| command | does |\n| --- | --- |\n${rows.join('\n')}\n\n`

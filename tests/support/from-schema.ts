@@ -187,3 +187,37 @@ function beyond({
     { deep: JSON.parse(`${'['.repeat(40)}${']'.repeat(40)}`) as unknown },
   )
 }
+
+/**
+ * What a value stands for: `[]` is an empty object where only an object will do, and a null that a field can't
+ * be is a field left out. The document doesn't say so; docs/api.md does.
+ */
+export function meantBy(schema: JsonSchema, value: unknown): unknown {
+  if (schema.anyOf) return value
+  if (schema.type === 'array')
+    return Array.isArray(value) ? value.map((each) => meantBy(schema.items ?? {}, each)) : value
+  if (schema.type !== 'object') return value
+  const isEmptyList = Array.isArray(value) && value.length === 0
+  if (typeof value !== 'object' || (Array.isArray(value) && !isEmptyList)) return value
+  const { properties = {}, required = [], additionalProperties } = schema
+  const more = typeof additionalProperties === 'object' ? additionalProperties : {}
+  return Object.fromEntries(
+    Object.entries(isEmptyList ? {} : (value ?? {}))
+      .filter(([name, own]) => own !== null || takesNull(name, properties, required))
+      .map(([name, own]) => [
+        name,
+        meantBy((Object.hasOwn(properties, name) ? properties[name] : more) ?? {}, own),
+      ]),
+  )
+}
+
+/** Whether null in a field is more than a field left out. */
+function takesNull(
+  name: string,
+  properties: Readonly<Record<string, JsonSchema>>,
+  required: readonly string[],
+): boolean {
+  const field = Object.hasOwn(properties, name) ? properties[name] : undefined
+  if (!field || required.includes(name)) return true
+  return field.type === undefined || field.anyOf?.some(({ type }) => type === 'null') === true
+}

@@ -1,6 +1,6 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
-import type { JsonSchema } from './from-schema.js'
+import { type JsonSchema, meantBy } from './from-schema.js'
 
 type Ref = { readonly $ref: string }
 type Header = { readonly description: string; readonly schema: { readonly type: string } }
@@ -80,9 +80,10 @@ export class OpenApiContract {
     this.#ajv.addSchema(document, 'openapi')
   }
 
-  /** Whether the document takes a body for a request of this endpoint. */
-  allows({ path, method }: Endpoint, body: unknown): boolean {
-    return this.#schema(path, method, 'requestBody')(body) as boolean
+  /** Whether the document takes a body, with what PHP clients send for nothing left out. */
+  allows({ path, method, operation }: Endpoint, body: unknown): boolean {
+    const { schema = {} } = operation.requestBody?.content['application/json'] ?? {}
+    return this.#schema(path, method, 'requestBody')(meantBy(schema, body)) as boolean
   }
 
   /** What an answer has that the document does not give, and the other way about. */

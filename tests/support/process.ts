@@ -38,8 +38,11 @@ export function startBin(
 export type Serving = Started & { readonly url: string }
 
 /** Starts `validonx serve` on a free port and waits until it listens. */
-export async function startServe(environment: Environment): Promise<Serving> {
-  const started = startBin({ ...environment, VALIDONX_PORT: '0' }, ['serve'])
+export async function startServe(
+  environment: Environment,
+  nodeOptions: readonly string[] = [],
+): Promise<Serving> {
+  const started = startBin({ ...environment, VALIDONX_PORT: '0' }, ['serve'], nodeOptions)
   const url = await new Promise<string>((done, fail) => {
     started.child.stderr?.on('data', () => {
       const found = /"url":"([^"]+)"/.exec(started.output.said)?.[1]

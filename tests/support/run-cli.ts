@@ -43,6 +43,7 @@ export async function runCli(
       void stop?.then(() => callback('SIGINT'))
       return () => {}
     },
+    onCrash: () => () => {},
   })
   stdout.end()
   stderr.end()

@@ -12,6 +12,7 @@ import { examineOpenRights, examineSettings } from '../fleet/examine-server.js'
 import { findSchemaScript } from '../fleet/template.js'
 import type { DatabaseServer } from '../servers/database-server.js'
 import { listServers } from '../servers/database-server-store.js'
+import { findServerNotice, UNREAD_CLIENT_ADDRESS } from '../servers/server-notice-store.js'
 
 /** One thing that was looked at. `next` says what to do about a warning or a fault. */
 export type Examined = {
@@ -33,7 +34,7 @@ const SPARE_SESSIONS = 30
  * clocks and limits, the runtime login, and what is open to everybody. Changes nothing.
  */
 export async function examineInstallation(ctx: Context): Promise<Examined[]> {
-  const found: Examined[] = [await examineRuntimeLogin(ctx)]
+  const found: Examined[] = [await examineRuntimeLogin(ctx), ...(await examineProxies(ctx))]
   const servers = await listServers(ctx.platform).catch(() => [])
   for (const { server, tenants } of servers) {
     const area = `server ${server.name}`
@@ -64,6 +65,22 @@ async function examineRuntimeLogin({ platform }: Context): Promise<Examined> {
     const next = error.code === 'DATABASE.READ_ONLY' ? 'make the server writable' : 'validonx init'
     return { area, state: 'fault', says: error.message, next }
   }
+}
+
+const NOTICED_WITHIN_MS = 7 * 86_400_000
+
+/** What serving processes noticed of proxies in front of them. */
+async function examineProxies({ platform, now }: Context): Promise<Examined[]> {
+  const notice = await findServerNotice(platform, UNREAD_CLIENT_ADDRESS).catch(() => undefined)
+  if (!notice || now().getTime() - notice.lastSeenAt.getTime() > NOTICED_WITHIN_MS) return []
+  return [
+    {
+      area: 'proxies',
+      state: 'warning',
+      says: `"serve" gets the client's address in a header that it does not read (${notice.detail}, last at ${notice.lastSeenAt.toISOString()}): all clients behind that proxy count as one address, and one of them can lock out the rest`,
+      next: 'set VALIDONX_TRUSTED_HOPS to the number of your proxies, and let them send X-Forwarded-For; without a proxy, ignore this',
+    },
+  ]
 }
 
 type Found = Omit<Examined, 'area'>

@@ -29,6 +29,7 @@ export const runtimePrivileges: Readonly<Record<string, string>> = {
   webhook_deliveries: 'select, insert, update, delete',
   provisioning_stages: 'select, insert, update',
   idempotency_keys: 'select, insert, update, delete',
+  server_notices: 'select, insert, update, delete',
   rollouts: 'select, insert, update',
   rollout_tenants: 'select, insert, update',
 }

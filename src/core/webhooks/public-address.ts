@@ -21,5 +21,3 @@ export function isPublicAddress(address: string, allowed: readonly string[] = []
 /** Of IPv6 only 2000::/3 is given out (RFC 4291, section 2.4): `::127.0.0.1` is a left-over of an older form. */
 const isGlobal = (address: ipaddr.IPv4 | ipaddr.IPv6): boolean =>
   address.kind() === 'ipv4' || address.match(ipaddr.parseCIDR('2000::/3'))
-
-export const isAddressRange = (text: string): boolean => ipaddr.isValidCIDR(text)

@@ -78,7 +78,13 @@ const guarded =
     resolve(hostname, { ...options, all: true }, (error, found) => {
       if (error) return callback(error, [])
       const addresses = Array.isArray(found) ? found : [{ address: found, family: isIP(found) }]
-      const open = addresses.filter(({ address }) => isPublicAddress(address, allowed))
+      let open: typeof addresses
+      try {
+        open = addresses.filter(({ address }) => isPublicAddress(address, allowed))
+      } catch (thrown) {
+        // outside of any promise: thrown further, it would end the process
+        return callback(thrown as Error, [])
+      }
       const [first] = open
       if (!first) return callback(new Error(NOT_PUBLIC), [])
       if (options.all) callback(null, open)
