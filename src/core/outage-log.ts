@@ -1,6 +1,5 @@
-import { isFailure } from './driver-failure.js'
+import { causeOf, isFailure } from './driver-failure.js'
 import type { Log, LogFields } from './log.js'
-import { describeError } from './log.js'
 
 const PROBE_EVERY_MS = 1_000
 const REMIND_EVERY_MS = 60_000
@@ -89,15 +88,21 @@ export function createOutageLog(
 
 /** A pool that is exhausted is part of an outage, but doesn't begin one. */
 const isOutage = (error: unknown, isAway: boolean): boolean =>
-  isFailure(error, 'unreachable', 'connection lost', 'access denied', 'tls') ||
+  isFailure(
+    error,
+    'unreachable',
+    'connection lost',
+    'not ready',
+    'access denied',
+    'account locked',
+    'password expired',
+    'host refused',
+    'tls',
+  ) ||
   (isAway && isFailure(error, 'too many connections'))
 
-/** The innermost cause, without a stack. */
+/** The driver's failure, without a stack. */
 function reasonOf(error: unknown): LogFields {
-  let { stack: _, cause, ...reason } = describeError(error)
-  while (typeof cause === 'object' && cause !== null) {
-    const { stack: __, cause: deeper, ...inner } = cause as Record<string, unknown>
-    ;[cause, reason] = [deeper, inner]
-  }
-  return { because: reason }
+  const failure = causeOf(error)
+  return { server: failure?.where, because: failure?.sentence }
 }
