@@ -416,6 +416,12 @@ export const catalogue = {
     exit: 75,
     say: () => 'Too many exports are being made at the moment. Try again shortly.',
   }),
+  'TENANT.DATABASE_NOT_OWNED': entry({
+    status: 503,
+    exit: 70,
+    say: (slug: string) =>
+      `The database of tenant "${slug}" does not carry the marker of this tenant, so nothing in it is used. Its operator learns more from "validonx tenant health ${slug}".`,
+  }),
   'TENANT.DATABASE_MISSING': entry({
     status: 503,
     exit: 70,

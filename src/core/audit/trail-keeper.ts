@@ -3,12 +3,17 @@ import type { Context } from '../context.js'
 import { withLease } from '../db/lease.js'
 import type { TenantPlace } from '../db/tenant-database-manager.js'
 import { isFailure } from '../driver-failure.js'
-import { AppError } from '../errors.js'
+import { AppError, type ErrorCode } from '../errors.js'
 import { placeOf } from '../tenants/scope.js'
 import { listTenants } from '../tenants/tenant-store.js'
 import { readAuditKey } from './audit-key.js'
 import { relayOutbox } from './relay-outbox.js'
 import { SEALING, sealAudit } from './seal-audit.js'
+
+const NOTHING_TO_RELAY: ReadonlySet<ErrorCode> = new Set([
+  'TENANT.DATABASE_MISSING',
+  'TENANT.DATABASE_NOT_OWNED',
+])
 
 /** How often what was touched is relayed, and what was relayed is sealed. */
 const BEAT_MS = 100
@@ -54,8 +59,8 @@ export class TrailKeeper {
         try {
           await relayOutbox(this.#ctx, tenant)
         } catch (error) {
-          // a tenant that is gone or closed has nothing to relay; any other is tried again
-          if (!(error instanceof AppError) || error.code !== 'TENANT.DATABASE_MISSING')
+          // a tenant whose database is gone or another's has nothing to relay; any other is tried again
+          if (!(error instanceof AppError) || !NOTHING_TO_RELAY.has(error.code))
             this.#touched.set(tenant.id, tenant)
           throw error
         }

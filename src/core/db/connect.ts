@@ -4,6 +4,7 @@ import type { Connection, ConnectionOptions, SslOptions } from 'mysql2'
 import type { Log } from '../log.js'
 import { loadKnex, loadMysql } from './drivers.js'
 import type { Login, ServerAddress } from './server-address.js'
+import { type Session, setUpSession } from './session-settings.js'
 import { retireIfSpent } from './spent-connection.js'
 
 /** A type for each plane: a tenant's handle does not fit where the platform handle is asked for. */
@@ -17,13 +18,6 @@ export type Reach = {
   readonly login: Login
   readonly connectTimeoutMs: number
 }
-
-/**
- * What every session of ours starts with, whatever the server's defaults are: strict, in UTC, and
- * with lock waits that end.
- */
-export const SESSION_SETUP =
-  "set session sql_mode = 'ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', innodb_lock_wait_timeout = 10, lock_wait_timeout = 10"
 
 /** Options of one connection. An idle prepared-statement cache costs 510 KB a connection at the driver's default. */
 export function connectionOptions(
@@ -48,23 +42,24 @@ export function connectionOptions(
   }
 }
 
-/** One connection, its session set up. The caller owns it. */
+/**
+ * Opens a connection and sets up its session. The caller owns it.
+ *
+ * @throws TENANT.DATABASE_NOT_OWNED; what the driver throws
+ */
 export async function openConnection(
   reach: Reach,
   database?: string,
-  extra: ConnectionOptions = {},
+  session: Session = {},
 ): Promise<Connection> {
-  const connection = loadMysql().createConnection({
-    ...connectionOptions(reach, database),
-    ...extra,
-  })
+  const connection = loadMysql().createConnection(connectionOptions(reach, database))
   // without a listener an error between two statements would end the process
   connection.on('error', () => {})
   try {
     await new Promise<void>((done, fail) =>
       connection.connect((error) => (error ? fail(error) : done())),
     )
-    await setUpSession(connection)
+    await setUpSession(connection, session)
     return connection
   } catch (error) {
     cutConnection(connection)
@@ -92,16 +87,6 @@ export function cutConnection(connection: Connection): void {
 const streamOf = (connection: Connection): Duplex =>
   (connection as unknown as { stream: Duplex }).stream
 
-/**
- * Sets up a session that was opened or switched. Reads see what is committed when they are asked: what
- * decides is a lock or a unique index, and a snapshot from before the lock would decide on old rows.
- */
-export const setUpSession = (connection: Connection): Promise<void> =>
-  new Promise((done, fail) => {
-    connection.query('set session transaction isolation level read committed')
-    connection.query(SESSION_SETUP, (error) => (error ? fail(error) : done()))
-  })
-
 /** A pool of its own on one database; `database` undefined for none. */
 export function connectPool<Plane extends Knex>(
   reach: Reach,
@@ -121,7 +106,13 @@ export function connectPool<Plane extends Knex>(
       afterCreate: (connection: NamedConnection, done: (error: Error | null) => void) => {
         connections.set(connection.__knexUid, connection)
         streamOf(connection).once('close', () => connections.delete(connection.__knexUid))
-        connection.query(SESSION_SETUP, (error) => done(error))
+        setUpSession(connection, {}).then(
+          () => done(null),
+          (error: Error) => {
+            cutConnection(connection)
+            done(error)
+          },
+        )
       },
     },
     log: knexLog(log),

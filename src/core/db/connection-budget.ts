@@ -1,14 +1,15 @@
-import type { Connection, RowDataPacket } from 'mysql2'
+import type { Connection } from 'mysql2'
 import { causeOf } from '../driver-failure.js'
 import { AppError } from '../errors.js'
-import { cutConnection, openConnection, type Reach, setUpSession } from './connect.js'
+import { cutConnection, openConnection, type Reach } from './connect.js'
 import type { Login, ServerAddress } from './server-address.js'
-import { runOn } from './statements.js'
+import { type Session, setUpSession } from './session-settings.js'
 import { WaitingLine } from './waiting-line.js'
 
 /** One tenant database and the login that opens it and nothing else. */
 export type Target = {
   readonly tenantId: string
+  readonly slug: string
   readonly database: string
   readonly login: Login
 }
@@ -47,9 +48,15 @@ type Slot = {
   doomed: boolean
   /** Its tenant was closed while somebody used it. */
   closed: boolean
-  /** Whether the session has our settings: a switch of tenants takes them away. */
-  isSetUp: boolean
+  /** When the database was last seen to carry its tenant's marker. */
+  verifiedAt: number
 }
+
+/**
+ * How long a connection is used before the marker is looked at again: a restore under the wrong name
+ * doesn't end the connections that are open already.
+ */
+const VERIFIED_FOR_MS = 1_000
 
 /** How long a server may take to end the session of a connection that was cut. */
 const SESSION_END_MS = 100
@@ -81,8 +88,6 @@ export class ConnectionBudget {
   #refused = 0
   #patience: NodeJS.Timeout | undefined
   #closed = false
-  /** Whether the server reads our statements as we write them, before any setting of ours. */
-  #plainReads: boolean | undefined
 
   constructor(address: ServerAddress, limits: BudgetLimits) {
     this.#address = address
@@ -110,8 +115,9 @@ export class ConnectionBudget {
   /**
    * A connection bound to the target, at once or in turn.
    *
-   * @throws DATABASE.BUSY when none came free in time, or too many wait already; what the driver
-   *   throws when the connection cannot be opened.
+   * @throws DATABASE.BUSY when none came free in time, or too many wait already;
+   *   TENANT.DATABASE_NOT_OWNED if the database isn't the tenant's; what the driver throws when the
+   *   connection cannot be opened.
    */
   take(target: Target): Promise<Lent> {
     if (this.#closed) return Promise.reject(new AppError('SERVER.SHUTTING_DOWN'))
@@ -130,16 +136,6 @@ export class ConnectionBudget {
     this.#serveLine()
     this.#patience ??= setTimeout(() => this.#lookAgain(), OWN_FIRST_MS).unref()
     return place
-  }
-
-  /**
-   * Gives the session our settings where a switch of tenants has taken them. One reading statement
-   * that depends on none of them may go without, and saves a round trip.
-   */
-  async setUp({ connection, slot }: Lent, forReading: boolean): Promise<void> {
-    if (slot.isSetUp || (forReading && this.#plainReads)) return
-    await setUpSession(connection)
-    slot.isSetUp = true
   }
 
   /** Takes a connection back. One that may be in an unknown state must be given back as not `clean`. */
@@ -184,7 +180,9 @@ export class ConnectionBudget {
     if (own?.connection && own.target.login.password === target.login.password) {
       this.#wake(own)
       this.#countUse(target.tenantId, 1)
-      return Promise.resolve({ connection: own.connection, slot: own })
+      return performance.now() - own.verifiedAt < VERIFIED_FOR_MS
+        ? Promise.resolve({ connection: own.connection, slot: own })
+        : this.#prepare(own, verify)
     }
     if (this.#slots.size < this.#limits.connections) {
       const slot: Slot = {
@@ -193,7 +191,7 @@ export class ConnectionBudget {
         idleSince: 0,
         doomed: false,
         closed: false,
-        isSetUp: false,
+        verifiedAt: 0,
       }
       this.#slots.add(slot)
       this.#countUse(target.tenantId, 1)
@@ -204,7 +202,12 @@ export class ConnectionBudget {
     if (!leastRecent) return undefined
     this.#wake(leastRecent)
     this.#countUse(target.tenantId, 1)
-    return this.#rebind(leastRecent, target)
+    leastRecent.target = target
+    return this.#prepare(leastRecent, async (connection) => {
+      await switchUser(connection, target)
+      this.#rebound += 1
+      await verify(connection, target)
+    })
   }
 
   /** Others wait for capacity; a tenant with an idle connection of its own takes nothing from them. */
@@ -228,15 +231,15 @@ export class ConnectionBudget {
 
   async #open(slot: Slot): Promise<Lent> {
     try {
-      const connection = await openConnection(this.#reach(slot.target.login), slot.target.database)
+      const { login, database } = slot.target
+      const connection = await openConnection(this.#reach(login), database, sessionOf(slot.target))
       this.#opened += 1
       if (slot.doomed || this.#closed) {
         cutConnection(connection)
         throw new AppError('DATABASE.CONNECTION_LOST')
       }
-      this.#plainReads ??= await hasPlainStatements(connection)
       slot.connection = connection
-      slot.isSetUp = true
+      slot.verifiedAt = performance.now()
       this.#watch(slot, connection)
       return { connection, slot }
     } catch (error) {
@@ -245,16 +248,18 @@ export class ConnectionBudget {
     }
   }
 
-  async #rebind(slot: Slot, target: Target): Promise<Lent> {
+  /** Makes an idle connection ready for its slot's tenant. One that turns out to be dead is opened again. */
+  async #prepare(
+    slot: Slot,
+    work: (connection: Connection, target: Target) => Promise<void>,
+  ): Promise<Lent> {
     const { connection } = slot
-    slot.target = target
     if (!connection) return this.#open(slot)
     try {
-      await withDeadline(switchUser(connection, target), this.#limits.connectTimeoutMs, () =>
+      await withDeadline(work(connection, slot.target), this.#limits.connectTimeoutMs, () =>
         cutConnection(connection),
       )
-      this.#rebound += 1
-      slot.isSetUp = false
+      slot.verifiedAt = performance.now()
     } catch (error) {
       // a failed switch may leave the session on the database of the tenant before: nobody uses it again
       cutConnection(connection)
@@ -358,11 +363,15 @@ function switchUser(connection: Connection, { login, database }: Target): Promis
   })
 }
 
-/** Modes under which a statement of ours, or a value in it, would be read otherwise than it was written. */
-async function hasPlainStatements(connection: Connection): Promise<boolean> {
-  const [row] = await runOn<RowDataPacket[]>(connection, 'select @@global.sql_mode as mode')
-  return !/NO_BACKSLASH_ESCAPES|ANSI|PIPES_AS_CONCAT|IGNORE_SPACE/.test(String(row?.mode))
-}
+const sessionOf = ({ tenantId, slug }: Target): Session => ({
+  // what decides is a lock or a unique index: a snapshot from before the lock would decide on old rows
+  isolation: 'READ-COMMITTED',
+  owner: { id: tenantId, slug },
+})
+
+/** Sets the session up, and sees whose the database is. */
+const verify = (connection: Connection, target: Target): Promise<void> =>
+  setUpSession(connection, sessionOf(target))
 
 async function withDeadline<T>(
   work: Promise<T>,

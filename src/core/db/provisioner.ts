@@ -1,15 +1,17 @@
 import type { Knex } from 'knex'
-import type { Pool, QueryResult, RowDataPacket } from 'mysql2'
+import type { Pool, PoolConnection, QueryResult, RowDataPacket } from 'mysql2'
 import type { Log } from '../log.js'
 import {
   connectionOptions,
   connectPool,
+  cutConnection,
   type ProvisionerDb,
   type Reach,
-  SESSION_SETUP,
   withAddress,
 } from './connect.js'
 import { loadMysql } from './drivers.js'
+import { setUpSession } from './session-settings.js'
+import { runOn } from './statements.js'
 
 /**
  * The login that may create and drop databases and users, on one database server. Only `init`,
@@ -19,6 +21,7 @@ export class Provisioner {
   readonly reach: Reach
   readonly #log: Log
   readonly #pool: Pool
+  readonly #setUp = new WeakSet<PoolConnection>()
 
   constructor(reach: Reach, sessions: number, log: Log) {
     this.reach = reach
@@ -29,19 +32,22 @@ export class Provisioner {
       // a whole schema goes over in one round trip; nothing that a caller wrote is ever among the statements
       multipleStatements: true,
     })
-    this.#pool.on('connection', (connection) => {
-      connection.on('error', () => {})
-      connection.query(SESSION_SETUP, () => {})
-    })
+    // without a listener an error between two statements would end the process
+    this.#pool.on('connection', (connection) => connection.on('error', () => {}))
   }
 
   /** Runs one or more statements, separated by `;`. Names in them are quoted by the caller. */
-  run(sql: string, values: readonly unknown[] = []): Promise<QueryResult> {
-    return new Promise((done, fail) => {
-      this.#pool.query(sql, values as unknown[], (error, result) =>
-        error ? fail(withAddress(error, this.reach)) : done(result),
-      )
-    })
+  async run(sql: string, values: readonly unknown[] = []): Promise<QueryResult> {
+    try {
+      const connection = await this.#take()
+      try {
+        return await runOn(connection, sql, values)
+      } finally {
+        connection.release()
+      }
+    } catch (error) {
+      throw withAddress(error, this.reach)
+    }
   }
 
   async rows<Row>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
@@ -64,6 +70,22 @@ export class Provisioner {
     } finally {
       await db.destroy()
     }
+  }
+
+  async #take(): Promise<PoolConnection> {
+    const connection = await new Promise<PoolConnection>((done, fail) =>
+      this.#pool.getConnection((error, opened) => (error ? fail(error) : done(opened))),
+    )
+    if (this.#setUp.has(connection)) return connection
+    try {
+      await setUpSession(connection, {})
+    } catch (error) {
+      cutConnection(connection)
+      connection.destroy()
+      throw error
+    }
+    this.#setUp.add(connection)
+    return connection
   }
 
   [Symbol.asyncDispose](): Promise<void> {

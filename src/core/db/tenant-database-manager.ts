@@ -57,6 +57,8 @@ export class TenantDatabaseManager {
   readonly #opened = new Map<string, Opened>()
   /** Knex instances, likewise. */
   readonly #instances = new Map<string, TenantDb>()
+  /** Tenants whose database was found to be another's. */
+  readonly #notOwned = new Set<string>()
 
   constructor(options: ManagerOptions) {
     this.#options = options
@@ -68,16 +70,16 @@ export class TenantDatabaseManager {
    * An `AppError` is a decision of ours, made between statements, and leaves the connection clean.
    *
    * @throws DATABASE.BUSY after waiting in vain; TENANT.DATABASE_MISSING where the server refuses the
-   *   tenant's login or has no such database; what `work` throws.
+   *   tenant's login or has no such database; TENANT.DATABASE_NOT_OWNED if it isn't the tenant's; what
+   *   `work` throws.
    */
   async lend<T>(
     tenant: TenantPlace,
     work: (connection: Connection) => Promise<T>,
     {
       signal,
-      forReading = false,
       longestMs = this.#options.workTimeoutMs,
-    }: { signal?: AbortSignal; forReading?: boolean; longestMs?: number } = {},
+    }: { signal?: AbortSignal; longestMs?: number } = {},
   ): Promise<T> {
     signal?.throwIfAborted()
     const budget = this.#ready.get(tenant.serverId) ?? (await this.#budget(tenant.serverId))
@@ -92,7 +94,6 @@ export class TenantDatabaseManager {
     const timer = setTimeout(cut, longestMs)
     signal?.addEventListener('abort', cut, { once: true })
     try {
-      if (!lent.slot.isSetUp) await budget.setUp(lent, forReading)
       const result = await work(lent.connection)
       clean = signal?.aborted !== true
       return result
@@ -108,8 +109,7 @@ export class TenantDatabaseManager {
 
   /**
    * Rows of one reading statement. It is asked once more when the connection turns out to be dead
-   * (a restarted server, a killed session): reading twice does no harm, so never pass a write. Nor one
-   * that asks the session's clock or time zone: right after a switch of tenants it has the server's.
+   * (a restarted server, a killed session): reading twice does no harm, so never pass a write.
    */
   async read<Row>(tenant: TenantPlace, sql: string, values: readonly unknown[]): Promise<Row[]> {
     const ask = (connection: Connection): Promise<Row[]> =>
@@ -120,10 +120,10 @@ export class TenantDatabaseManager {
         })
       })
     try {
-      return await this.lend(tenant, ask, { forReading: true })
+      return await this.lend(tenant, ask)
     } catch (error) {
       if (!isFailure(error, 'connection lost')) throw error
-      return this.lend(tenant, ask, { forReading: true })
+      return this.lend(tenant, ask)
     }
   }
 
@@ -140,6 +140,7 @@ export class TenantDatabaseManager {
   close(tenantId: string): void {
     this.#opened.delete(tenantId)
     this.#instances.delete(tenantId)
+    this.#notOwned.delete(tenantId)
     for (const budget of this.#ready.values()) budget.closeTenant(tenantId)
   }
 
@@ -164,13 +165,29 @@ export class TenantDatabaseManager {
 
   async #take(budget: ConnectionBudget, tenant: TenantPlace): Promise<Lent> {
     try {
-      return await budget.take(this.#open(tenant).target)
+      const lent = await budget.take(this.#open(tenant).target)
+      this.#notOwned.delete(tenant.id)
+      return lent
     } catch (error) {
+      if (error instanceof AppError && error.code === 'TENANT.DATABASE_NOT_OWNED')
+        this.#reportNotOwned(tenant)
       if (isFailure(error, 'access denied', 'privilege missing', 'missing')) {
         throw new AppError('TENANT.DATABASE_MISSING', tenant.slug).because(error)
       }
       throw error
     }
+  }
+
+  /** Once, until its own database is seen again: every request would say the same. */
+  #reportNotOwned({ id, slug, database }: TenantPlace): void {
+    if (this.#notOwned.has(id)) return
+    this.#notOwned.add(id)
+    this.#options.log.error('a database does not carry the marker of its tenant', {
+      tenant: slug,
+      tenant_id: id,
+      database,
+      hint: 'restore the right backup',
+    })
   }
 
   #open(tenant: TenantPlace): Opened {
@@ -182,6 +199,7 @@ export class TenantDatabaseManager {
             place: tenant,
             target: {
               tenantId: tenant.id,
+              slug: tenant.slug,
               database: tenant.database,
               login: this.#options.loginOf(tenant),
             },
@@ -210,13 +228,6 @@ export class TenantDatabaseManager {
       const budget = await this.#budget(tenant.serverId)
       const taken = await this.#take(budget, tenant)
       const timer = setTimeout(() => cutConnection(taken.connection), this.#options.workTimeoutMs)
-      try {
-        await budget.setUp(taken, false)
-      } catch (error) {
-        clearTimeout(timer)
-        budget.giveBack(taken, false)
-        throw error
-      }
       lent.set(taken.connection, { lent: taken, budget, timer })
       return taken.connection
     }

@@ -48,9 +48,7 @@ async function readSome(
   found: Map<string, Ledger | AppError>,
 ): Promise<void> {
   try {
-    const [, rows] = (await provisioner.run(
-      `set session group_concat_max_len = 1000000; ${databases.map(questionOf).join(' union all ')}`,
-    )) as unknown as [unknown, Row[]]
+    const rows = await provisioner.rows<Row>(databases.map(questionOf).join(' union all '))
     for (const { position, owner_id, names, batch } of rows) {
       found.set(databases[position] as string, {
         ownerId: owner_id ?? undefined,

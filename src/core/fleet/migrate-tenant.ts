@@ -81,7 +81,7 @@ export async function migrateTenant(
       // a session that we lost may be at work still
       if (last !== undefined) await endOne(site, task, last)
       last = undefined
-      const db = await session.enter(task.database)
+      const db = await session.enter(task)
       goneSince = undefined
       const effect = await withLockRetries(site, session, task, step, () =>
         doStep(site, db, task, step, isSuspect),

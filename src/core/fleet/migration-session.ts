@@ -1,12 +1,7 @@
 import type { Knex } from 'knex'
 import type { Connection } from 'mysql2'
-import {
-  connectTenant,
-  cutConnection,
-  openConnection,
-  type Reach,
-  SESSION_SETUP,
-} from '../db/connect.js'
+import { connectTenant, cutConnection, openConnection, type Reach } from '../db/connect.js'
+import { type Session, setUpSession } from '../db/session-settings.js'
 import { quoteName } from '../db/sql.js'
 import { runOn } from '../db/statements.js'
 import type { Log } from '../log.js'
@@ -16,7 +11,8 @@ import type { Log } from '../log.js'
  * waits this long at the most, and is tried again later.
  */
 const LOCK_WAIT_SECONDS = 1
-const SETUP = `${SESSION_SETUP}, lock_wait_timeout = ${LOCK_WAIT_SECONDS}, innodb_lock_wait_timeout = ${LOCK_WAIT_SECONDS}`
+
+type Home = { readonly tenantId: string; readonly slug: string; readonly database: string }
 
 /**
  * One session of the provisioner's login, for migrations: it goes from database to database. The login may
@@ -49,13 +45,23 @@ export class MigrationSession {
     return this.#connection?.threadId ?? undefined
   }
 
-  /** Knex on the database, valid until the next call. @throws what the driver throws */
-  async enter(database: string): Promise<Knex> {
+  /**
+   * Knex on a tenant's database, valid until the next call.
+   *
+   * @throws TENANT.DATABASE_NOT_OWNED if the database isn't the tenant's; what the driver throws
+   */
+  async enter({ tenantId, slug, database }: Home): Promise<Knex> {
+    const session: Session = {
+      isolation: 'READ-COMMITTED',
+      lockWaitSeconds: LOCK_WAIT_SECONDS,
+      owner: { id: tenantId, slug },
+    }
     const known = this.#lost ? undefined : this.#connection
     this.#connection = undefined
     if (known) {
       try {
         await runOn(known, `use ${quoteName(database)}`)
+        await setUpSession(known, session)
       } catch (error) {
         // the session is still in the database before
         cutConnection(known)
@@ -63,10 +69,9 @@ export class MigrationSession {
       }
       this.#connection = known
     } else {
-      const opened = await openConnection(this.#reach, database)
+      const opened = await openConnection(this.#reach, database, session)
       opened.on('error', () => this.#lose(opened))
       opened.on('end', () => this.#lose(opened))
-      await runOn(opened, SETUP)
       this.#connection = opened
       this.#lost = false
     }

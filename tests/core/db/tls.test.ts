@@ -11,6 +11,7 @@ import {
   type Reach,
 } from '../../../src/core/db/connect.js'
 import { ConnectionBudget } from '../../../src/core/db/connection-budget.js'
+import { markOwnerSql, ownerTableSql } from '../../../src/core/db/ownership.js'
 import { Provisioner } from '../../../src/core/db/provisioner.js'
 import { parseDatabaseUrl } from '../../../src/core/db/server-address.js'
 import type { TlsSettings } from '../../../src/core/db/tls.js'
@@ -70,6 +71,9 @@ const test = base
     await administrator.run(
       "create user 'tls'@'%' identified by 'tls'; grant all on *.* to 'tls'@'%'; create user 'x509'@'%' identified by 'x509' require x509; create database one; create database two",
     )
+    // a connection of a tenant looks at the marker first
+    for (const database of ['one', 'two'])
+      await administrator.run(`${ownerTableSql(database)}; ${markOwnerSql(database)}`, [database])
     return {
       port,
       present: async (certificate: Certificate) => {
@@ -240,7 +244,12 @@ describe('every way to connect', () => {
       try {
         const found: string[] = []
         for (const database of ['one', 'two']) {
-          const lent = await budget.take({ tenantId: database, database, login })
+          const lent = await budget.take({
+            tenantId: database,
+            slug: database,
+            database,
+            login,
+          })
           found.push(await cipherOf(lent.connection))
           budget.giveBack(lent, true)
         }
