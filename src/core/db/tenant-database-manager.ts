@@ -169,8 +169,10 @@ export class TenantDatabaseManager {
       this.#notOwned.delete(tenant.id)
       return lent
     } catch (error) {
-      if (error instanceof AppError && error.code === 'TENANT.DATABASE_NOT_OWNED')
+      if (error instanceof AppError && error.code === 'TENANT.DATABASE_NOT_OWNED') {
         this.#reportNotOwned(tenant)
+        throw error
+      }
       if (isFailure(error, 'access denied', 'privilege missing', 'missing')) {
         throw new AppError('TENANT.DATABASE_MISSING', tenant.slug).because(error)
       }
