@@ -162,10 +162,17 @@ export const actingAs = (ctx: Context, actor: Actor, requestId?: string): Contex
 
 /** The login that `init` makes: given by URL, else derived from the application key. */
 export const runtimeLogin = (config: Config, access: Access, keyring: Keyring): Login =>
-  access.runtimeLogin ?? {
-    user: runtimeUser(config.platformDatabase),
-    password: keyring.runtimePassword(config.platformDatabase),
-  }
+  access.runtimeLogin ?? derivedRuntimeLogin(config, keyring, keyring.currentId)
+
+/** The runtime login that follows from one application key of the ring. */
+export const derivedRuntimeLogin = (
+  { platformDatabase }: Config,
+  keyring: Keyring,
+  keyId: string,
+): Login => ({
+  user: runtimeUser(platformDatabase, keyId),
+  password: keyring.runtimePassword(platformDatabase, keyId),
+})
 
 const serverAddress = (
   config: Config,

@@ -378,6 +378,12 @@ export const catalogue = {
     say: (name: string) =>
       `No database server is registered as "${name}". "validonx server list" shows those that are.`,
   }),
+  'SERVER.NO_CAPACITY': entry({
+    status: 503,
+    exit: 69,
+    say: () =>
+      'No database server has capacity for another tenant. "validonx server list" shows the capacity of each; "validonx server add" registers another.',
+  }),
   'SERVER.EXISTS': entry({
     status: 409,
     exit: 73,
@@ -689,7 +695,7 @@ export const catalogue = {
     status: 409,
     exit: 65,
     say: (keyId: string, what: string) =>
-      `Application key ${keyId} is still needed by ${what}. "validonx keyring status" shows how many are left.`,
+      `Application key ${keyId} is still needed by ${what}. "validonx keyring status" lists what of which tenants.`,
   }),
   'KEYRING.UNKNOWN': entry({
     status: 404,

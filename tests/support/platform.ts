@@ -4,7 +4,6 @@ import { newAppKey } from '../../src/core/crypto/keyring.js'
 import { Provisioner } from '../../src/core/db/provisioner.js'
 import { parseDatabaseUrl } from '../../src/core/db/server-address.js'
 import { quoteName, quoteUser } from '../../src/core/db/sql.js'
-import { runtimeUser } from '../../src/core/db/user-names.js'
 import { silentLog } from '../../src/core/log.js'
 import { initPlatform } from '../../src/core/platform/init-platform.js'
 import {
@@ -71,13 +70,17 @@ export async function dropPlatform(environment: Environment): Promise<void> {
   const users = await provisioner
     .rows<{ user: string }>(`select database_user as user from ${platform}.tenants`)
     .catch(() => [])
+  const logins = await provisioner
+    .rows<{ user: string }>(
+      `select value as user from ${platform}.platform_settings where left(name, 14) = 'runtime_login:'`,
+    )
+    .catch(() => [])
   const databases = await provisioner.rows<{ name: string }>(
     'select schema_name as name from information_schema.schemata where schema_name = ? or left(schema_name, ?) = ?',
     [VALIDONX_PLATFORM_DATABASE, VALIDONX_TENANT_PREFIX.length, VALIDONX_TENANT_PREFIX],
   )
   for (const { name } of databases)
     await provisioner.run(`drop database if exists ${quoteName(name)}`)
-  for (const user of [...users.map((row) => row.user), runtimeUser(VALIDONX_PLATFORM_DATABASE)]) {
+  for (const { user } of [...users, ...logins])
     await provisioner.run(`drop user if exists ${quoteUser(user, '%')}`)
-  }
 }

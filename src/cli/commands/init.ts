@@ -27,6 +27,7 @@ export const init = (runtime: Runtime) =>
           plans: platform.plans,
           server_version: platform.serverVersion,
           runtime_url: platform.runtimeUrl,
+          earlier_runtime_logins: platform.earlierLogins,
         },
         () =>
           formatFields([
@@ -45,6 +46,7 @@ export const init = (runtime: Runtime) =>
             ['serve with', `VALIDONX_RUNTIME_URL=${platform.runtimeUrl}`],
           ]),
       )
+      if (platform.earlierLogins.length > 0) terminal.remark(afterRotation(platform.earlierLogins))
       terminal.remark(
         [
           '',
@@ -54,3 +56,10 @@ export const init = (runtime: Runtime) =>
       )
     }),
   )
+
+const afterRotation = (keyIds: readonly string[]): string =>
+  [
+    '',
+    `Processes with the VALIDONX_RUNTIME_URL of an earlier application key still work (${keyIds.join(', ')}).`,
+    'Restart each with the URL above before "validonx keyring retire" drops their login.',
+  ].join('\n')

@@ -9,8 +9,15 @@ export const tenantUser = (tenantId: string): string =>
     .toString(36)
     .padStart(25, '0')}`
 
-/** The runtime login of one platform, named after its database: several may share a server. */
-export function runtimeUser(platformDatabase: string): string {
+/**
+ * The runtime login of one platform under one application key. Several platforms may share a server, and
+ * while the key is rotated, processes of both keys must be able to log in.
+ */
+export const runtimeUser = (platformDatabase: string, keyId: string): string =>
+  `${platformDatabase.slice(0, 20)}_rt_${createHash('sha256').update(`${platformDatabase}/${keyId}`).digest('hex').slice(0, 8)}`
+
+/** Its name before there was one for each application key. */
+export function formerRuntimeUser(platformDatabase: string): string {
   const name = `${platformDatabase}_rt`
   if (name.length <= LONGEST) return name
   return `${platformDatabase.slice(0, 20)}_rt_${createHash('sha256').update(platformDatabase).digest('hex').slice(0, 8)}`

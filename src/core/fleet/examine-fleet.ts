@@ -67,7 +67,7 @@ export async function examineFleet(
   const open = tenants.filter(({ status }) => status === 'active' || status === 'suspended')
   await examineEach(ctx, open, add, onProgress)
   const sites = await examineServers(ctx, open, add)
-  const traffic = await readTraffic(ctx.platform)
+  const traffic = await readTraffic(ctx.platform, ctx.keyring.ids)
   const now = ctx.now()
   for (const tenant of tenants) {
     add(tenant.id, ...provisioningFindings(tenant, now))
@@ -289,6 +289,13 @@ function trafficFindings({ slug }: Tenant, traffic: Traffic | undefined): Findin
       check: 'api key',
       says: 'no API key of it works',
       next: `validonx apikey create --tenant ${slug}`,
+    })
+  const dead = traffic?.deadKeys ?? 0
+  if (dead > 0)
+    findings.push({
+      check: 'api key',
+      says: `${dead} of its API keys cannot be used: their application key is not configured`,
+      next: 'validonx keyring status shows which; put the key back into VALIDONX_APP_PREVIOUS_KEYS',
     })
   const broken = traffic?.endpoints.failing ?? 0
   if (broken > 0)

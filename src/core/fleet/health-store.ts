@@ -6,15 +6,30 @@ import { rowsOf } from '../db/statements.js'
 /** What the platform knows of a tenant's traffic, for all tenants in one statement. */
 export type Traffic = {
   readonly liveKeys: number
+  /** Live keys whose application key isn't configured: every request with one is refused. */
+  readonly deadKeys: number
   readonly lastRequestAt: Date | undefined
   /** Webhook endpoints by state. */
   readonly endpoints: Readonly<Record<string, number>>
 }
 
-export async function readTraffic(db: PlatformDb): Promise<Map<string, Traffic>> {
-  const keys = await rowsOf<{ tenant_id: string; live: number; last_used_at: Date | null }>(
+/** @param appKeyIds the ids of the ring: API keys of any other can't be used */
+export async function readTraffic(
+  db: PlatformDb,
+  appKeyIds: readonly string[],
+): Promise<Map<string, Traffic>> {
+  const isLive = 'revoked_at is null and (expires_at is null or expires_at > utc_timestamp(6))'
+  const isKnown = `app_key_id in (${appKeyIds.map(() => '?').join(', ')})`
+  const keys = await rowsOf<{
+    tenant_id: string
+    live: number
+    dead: number
+    last_used_at: Date | null
+  }>(
     db,
-    'select tenant_id, sum(revoked_at is null and (expires_at is null or expires_at > utc_timestamp(6))) as live, max(last_used_at) as last_used_at from api_keys group by tenant_id',
+    `select tenant_id, sum(${isLive} and ${isKnown}) as live, sum(${isLive} and not ${isKnown}) as dead,
+      max(last_used_at) as last_used_at from api_keys group by tenant_id`,
+    [...appKeyIds, ...appKeyIds],
   )
   const endpoints = await rowsOf<{ tenant_id: string; status: string; count: number }>(
     db,
@@ -27,10 +42,11 @@ export async function readTraffic(db: PlatformDb): Promise<Map<string, Traffic>>
     byTenant.set(tenant_id, own)
   }
   return new Map(
-    keys.map(({ tenant_id, live, last_used_at }) => [
+    keys.map(({ tenant_id, live, dead, last_used_at }) => [
       tenant_id,
       {
         liveKeys: Number(live),
+        deadKeys: Number(dead),
         lastRequestAt: last_used_at ?? undefined,
         endpoints: byTenant.get(tenant_id) ?? {},
       },

@@ -13,6 +13,7 @@ import { findSchemaScript } from '../fleet/template.js'
 import type { DatabaseServer } from '../servers/database-server.js'
 import { listServers } from '../servers/database-server-store.js'
 import { findServerNotice, UNREAD_CLIENT_ADDRESS } from '../servers/server-notice-store.js'
+import { examineAppKeys } from './examine-app-keys.js'
 
 /** One thing that was looked at. `next` says what to do about a warning or a fault. */
 export type Examined = {
@@ -35,6 +36,8 @@ const SPARE_SESSIONS = 30
  */
 export async function examineInstallation(ctx: Context): Promise<Examined[]> {
   const found: Examined[] = [await examineRuntimeLogin(ctx), ...(await examineProxies(ctx))]
+  // where the platform can't be read, the line before says so
+  found.push(...(await examineAppKeys(ctx).catch(() => [])))
   const servers = await listServers(ctx.platform).catch(() => [])
   for (const { server, tenants } of servers) {
     const area = `server ${server.name}`
@@ -243,9 +246,9 @@ async function passwords(ctx: Context, provisioner: Provisioner): Promise<Found>
         ? "select user as user from mysql.global_priv where coalesce(json_value(priv, '$.password_lifetime'), -1) <> 0"
         : 'select user as user from mysql.user where coalesce(password_lifetime, 1) <> 0',
     )
+    const runtime = ctx.keyring.ids.map((id) => runtimeUser(ctx.config.platformDatabase, id))
     const ours = accounts.filter(
-      ({ user }) =>
-        user === runtimeUser(ctx.config.platformDatabase) || /^vx_[0-9a-z]{20,}$/.test(user),
+      ({ user }) => runtime.includes(user) || /^vx_[0-9a-z]{20,}$/.test(user),
     )
     if (ours.length === 0)
       return { state: 'ok', says: `${says}, and the accounts of validonx are exempt` }

@@ -5,15 +5,13 @@ import { ensureAuditKey } from '../audit/audit-key.js'
 import type { Config } from '../config.js'
 import { type Context, runtimeLogin } from '../context.js'
 import type { PlatformDb } from '../db/connect.js'
-import { accountSql, isLoginRefused, passwordSql, readTraits } from '../db/database-account.js'
 import { withLease } from '../db/lease.js'
 import { applyMigrations, listApplied, pendingOf, prepareLedger } from '../db/migrate.js'
 import type { Provisioner } from '../db/provisioner.js'
 import { assertProvisionerPrivileges } from '../db/provisioner-privileges.js'
 import { formatDatabaseUrl } from '../db/server-address.js'
 import { assertSupported } from '../db/server-version.js'
-import { quoteName, quoteUser } from '../db/sql.js'
-import { rowsOf } from '../db/statements.js'
+import { quoteName } from '../db/sql.js'
 import { inTransaction } from '../db/transaction.js'
 import { AppError } from '../errors.js'
 import { insertAudit } from '../events/audit-store.js'
@@ -24,6 +22,7 @@ import { ensureTemplate } from '../fleet/template.js'
 import { newId } from '../ids.js'
 import { type DatabaseServer, FIRST_SERVER } from '../servers/database-server.js'
 import { listServers } from '../servers/database-server-store.js'
+import { grantRuntimeLogins } from './runtime-logins.js'
 import { runtimePrivileges } from './runtime-privileges.js'
 
 /** How many tenants the first server is meant to hold until somebody says otherwise. */
@@ -46,6 +45,8 @@ export type InitializedPlatform = {
   readonly serverVersion: string
   /** The value of VALIDONX_RUNTIME_URL: a secret. */
   readonly runtimeUrl: string
+  /** Application keys whose runtime logins still work; `keyring retire` drops them. */
+  readonly earlierLogins: readonly string[]
 }
 
 /**
@@ -92,7 +93,7 @@ export async function initPlatform(
       report('writing plans')
       const plans = await insertMissingPlans(db, ctx.now())
       report('setting up the runtime login')
-      await grantRuntimeLogin(ctx, provisioner)
+      const earlierLogins = await grantRuntimeLogins(ctx, provisioner, db)
       await registerFirstServer(db, serverVersion, ctx.now())
       report('building the template databases')
       for (const { server } of await listServers(db)) await prepareTemplate(ctx, db, server)
@@ -109,6 +110,7 @@ export async function initPlatform(
           ctx.access.address,
           runtimeLogin(ctx.config, ctx.access, ctx.keyring),
         ),
+        earlierLogins,
       }
     })
   })
@@ -246,42 +248,6 @@ async function insertPlan(
       ...stamps,
     })),
   )
-}
-
-/** The login that `serve` uses. Its password follows from the application key, so a changed key changes it. */
-async function grantRuntimeLogin(ctx: Context, provisioner: Provisioner): Promise<void> {
-  const { platformDatabase, tenantUserHost } = ctx.config
-  const { user, password } = runtimeLogin(
-    ctx.config,
-    { ...ctx.access, runtimeLogin: undefined },
-    ctx.keyring,
-  )
-  if (user === provisioner.reach.login.user) throw new AppError('PLATFORM.LOGIN_TAKEN', user)
-  const traits = await readTraits(provisioner)
-  const owner = { user, host: tenantUserHost, password }
-  const account = quoteUser(user, tenantUserHost)
-  await provisioner.run(accountSql(traits, owner))
-  for (const [table, privileges] of Object.entries(runtimePrivileges)) {
-    await provisioner.run(
-      `grant ${privileges} on ${quoteName(platformDatabase)}.${quoteName(table)} to ${account}`,
-    )
-  }
-  await assertNoMore(ctx, user).catch(async (error) => {
-    if (!isLoginRefused(error)) throw error
-    await provisioner.run(passwordSql(traits, owner))
-    await assertNoMore(ctx, user)
-  })
-}
-
-/** A user of that name may have been there before, with rights of its own. */
-async function assertNoMore(ctx: Context, user: string): Promise<void> {
-  const here = `\`${ctx.config.platformDatabase}\`.`
-  const grants = await rowsOf<Record<string, string>>(ctx.platform, 'show grants')
-  const strays = grants
-    .flatMap((row) => Object.values(row))
-    .filter((grant) => !grant.startsWith('GRANT USAGE ON *.*') && !grant.includes(` ON ${here}`))
-    .map((grant) => grant.replace(/ IDENTIFIED .*/, ''))
-  if (strays.length > 0) throw new AppError('PROVISIONING.GRANTS_WRONG', user, strays.join('; '))
 }
 
 async function registerFirstServer(db: PlatformDb, version: string, at: Date): Promise<void> {

@@ -58,7 +58,7 @@ export async function listServers(db: PlatformDb): Promise<ServerLoad[]> {
   return rows.map((row) => ({ server: toServer(row), tenants: Number(row.tenants) }))
 }
 
-/** The server with the most room left. @throws SERVER.NOT_FOUND where none takes tenants */
+/** The server with the most room left. @throws SERVER.NO_CAPACITY */
 export async function pickServer(db: PlatformDb): Promise<DatabaseServer> {
   const open = (await listServers(db)).filter(
     ({ server, tenants }) => server.acceptsTenants && tenants < server.capacity,
@@ -66,7 +66,7 @@ export async function pickServer(db: PlatformDb): Promise<DatabaseServer> {
   const [roomiest] = open.sort(
     (one, other) => other.server.capacity - other.tenants - (one.server.capacity - one.tenants),
   )
-  if (!roomiest) throw new AppError('SERVER.NOT_FOUND', 'a server with room for another tenant')
+  if (!roomiest) throw new AppError('SERVER.NO_CAPACITY')
   return roomiest.server
 }
 

@@ -1,34 +1,93 @@
-import { keyringStatus } from '../../../core/access/keyring-status.js'
+import {
+  type Dependent,
+  keyringStatus,
+  listDependents,
+} from '../../../core/access/keyring-status.js'
 import { createCommand } from '../../command.js'
+import { readCount } from '../../durations.js'
 import { type Runtime, withContext } from '../../runtime.js'
 
 export const keyringStatusCommand = (runtime: Runtime) =>
   createCommand({
     name: 'status',
-    about: 'show what hangs on each application key',
+    about: 'show what still depends on each application key, and for earlier keys of which tenants',
     examples: [
       ['keyring status', 'before an earlier key is taken out of VALIDONX_APP_PREVIOUS_KEYS'],
+      [
+        'keyring status --json | jq -r \'.dependents[] | select(.kind == "api key") | .tenant\' | sort -u',
+        'the tenants whose API keys were not used since the change of key',
+      ],
     ],
-  }).action(
-    withContext(runtime, async ({ ctx, terminal }) => {
-      await terminal.rows(
-        await keyringStatus(ctx),
-        [
-          { title: 'key', value: ({ keyId }) => keyId },
-          { title: 'role', value: ({ role }) => role },
-          { title: 'api keys', value: ({ apiKeys }) => String(apiKeys) },
-          { title: 'tenant logins', value: ({ tenantLogins }) => String(tenantLogins) },
-          { title: 'webhook secrets', value: ({ webhookSecrets }) => String(webhookSecrets) },
-          { title: 'chain keys', value: ({ auditKeys }) => String(auditKeys) },
-        ],
-        ({ keyId, role, apiKeys, tenantLogins, webhookSecrets, auditKeys }) => ({
-          key_id: keyId,
-          role,
-          api_keys: apiKeys,
-          tenant_logins: tenantLogins,
-          webhook_secrets: webhookSecrets,
-          audit_keys: auditKeys,
-        }),
-      )
-    }),
-  )
+  })
+    .option(
+      '--limit <rows>',
+      'dependents of each earlier key to list (default 20; all with --json)',
+    )
+    .action(
+      withContext(runtime, async ({ ctx, terminal }, options: { limit?: string }) => {
+        const limit = options.limit === undefined ? 20 : readCount(options.limit, '--limit')
+        const keys = await keyringStatus(ctx)
+        const dependents = new Map<string, Dependent[]>()
+        for (const { keyId, role } of keys)
+          if (role !== 'current') dependents.set(keyId, await listDependents(ctx, keyId))
+        await terminal.rows(
+          keys,
+          [
+            { title: 'key', value: ({ keyId }) => keyId },
+            { title: 'role', value: ({ role }) => role },
+            { title: 'api keys', value: ({ apiKeys }) => String(apiKeys) },
+            { title: 'tenants', value: ({ tenantLogins }) => String(tenantLogins) },
+            { title: 'webhooks', value: ({ webhookSecrets }) => String(webhookSecrets) },
+            { title: 'servers', value: ({ serverLogins }) => String(serverLogins ?? '?') },
+            { title: 'chain', value: ({ auditKeys }) => String(auditKeys) },
+            { title: 'runtime', value: ({ runtimeLogins }) => String(runtimeLogins) },
+          ],
+          ({ keyId, role, ...counts }) => ({
+            key_id: keyId,
+            role,
+            api_keys: counts.apiKeys,
+            tenant_logins: counts.tenantLogins,
+            webhook_secrets: counts.webhookSecrets,
+            server_logins: counts.serverLogins ?? null,
+            audit_keys: counts.auditKeys,
+            runtime_logins: counts.runtimeLogins,
+            dependents: dependents.get(keyId)?.slice(0, limitOf(options)).map(dependentJson) ?? [],
+          }),
+        )
+        if (terminal.json) return
+        for (const { keyId, role } of keys) {
+          const own = dependents.get(keyId) ?? []
+          if (own.length === 0) continue
+          await terminal.result(
+            `\nstill on ${keyId}${role === 'unknown' ? ', which is not configured, so these cannot be used' : ''}:`,
+          )
+          await terminal.rows(
+            own.slice(0, limit),
+            [
+              { title: 'tenant', value: ({ tenant }) => tenant },
+              { title: 'what', value: ({ kind }) => kind },
+              { title: 'name', value: ({ name }) => name },
+              {
+                title: 'last used',
+                value: ({ kind, lastUsedAt }) =>
+                  kind === 'api key' ? (lastUsedAt?.toISOString().slice(0, 16) ?? 'never') : '-',
+              },
+            ],
+            dependentJson,
+          )
+          if (own.length > limit)
+            terminal.note(`${limit} of ${own.length}: --limit ${own.length} lists all.`)
+        }
+      }),
+    )
+
+const limitOf = ({ limit }: { limit?: string }): number | undefined =>
+  limit === undefined ? undefined : readCount(limit, '--limit')
+
+const dependentJson = ({ kind, tenant, id, name, lastUsedAt }: Dependent) => ({
+  kind,
+  tenant,
+  id,
+  name,
+  last_used_at: lastUsedAt ?? null,
+})
