@@ -30,6 +30,7 @@ import * as rolloutsUndo from './20261125-11-rollouts-undo.js'
 import * as rolloutTenantsErrorCode from './20261125-12-rollout-tenants-error-code.js'
 import * as splitRolloutErrors from './20261125-13-split-rollout-errors.js'
 import * as serverNotices from './20261125-21-server-notices.js'
+import * as databaseServersTls from './20261125-31-database-servers-tls.js'
 
 /** Every change of the platform database, oldest first. */
 export const platformMigrations: readonly Migration[] = [
@@ -64,4 +65,5 @@ export const platformMigrations: readonly Migration[] = [
   rolloutTenantsErrorCode,
   splitRolloutErrors,
   serverNotices,
+  databaseServersTls,
 ]

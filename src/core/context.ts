@@ -10,6 +10,7 @@ import type { LeaseTerms } from './db/lease.js'
 import { Provisioner } from './db/provisioner.js'
 import { addressOf, type Login, type ServerAddress } from './db/server-address.js'
 import { TenantDatabaseManager, type TenantPlace } from './db/tenant-database-manager.js'
+import { withDefaults } from './db/tls.js'
 import { runtimeUser, tenantUser } from './db/user-names.js'
 import { AppError } from './errors.js'
 import type { Log } from './log.js'
@@ -177,5 +178,5 @@ export const derivedRuntimeLogin = (
 const serverAddress = (
   config: Config,
   access: Access,
-  { address }: DatabaseServer,
-): ServerAddress => (address ? addressOf(address, config) : access.address)
+  { address, tls }: DatabaseServer,
+): ServerAddress => (address ? addressOf(address, withDefaults(tls, config)) : access.address)

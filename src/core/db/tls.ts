@@ -15,6 +15,14 @@ export type TlsSettings = {
   readonly databaseKey?: string | undefined
 }
 
+/** One server's settings, completed by those of the configuration. A certificate goes with its own key. */
+export const withDefaults = (own: TlsSettings, defaults: TlsSettings): TlsSettings => ({
+  databaseTls: own.databaseTls ?? defaults.databaseTls,
+  databaseCa: own.databaseCa ?? defaults.databaseCa,
+  databaseCert: own.databaseCert ?? defaults.databaseCert,
+  databaseKey: own.databaseCert ? own.databaseKey : defaults.databaseKey,
+})
+
 /** What mysql2 takes as `ssl`, and how the connection is made secure. */
 export type Tls = {
   readonly verifyIdentity: boolean

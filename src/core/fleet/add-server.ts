@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { z } from 'zod'
 import { settings } from '../config.js'
 import type { Context } from '../context.js'
@@ -6,6 +7,7 @@ import { Provisioner } from '../db/provisioner.js'
 import { assertProvisionerPrivileges } from '../db/provisioner-privileges.js'
 import { parseDatabaseUrl } from '../db/server-address.js'
 import { assertSupported } from '../db/server-version.js'
+import { withDefaults } from '../db/tls.js'
 import { inTransaction } from '../db/transaction.js'
 import { isFailure } from '../driver-failure.js'
 import { AppError } from '../errors.js'
@@ -14,26 +16,44 @@ import { newId } from '../ids.js'
 import { parse } from '../parse.js'
 import type { DatabaseServer } from '../servers/database-server.js'
 import { getServerByName } from '../servers/database-server-store.js'
+import { isPair } from '../tls-files.js'
 import { assertSuitable } from './examine-server.js'
 import { ensureTemplate } from './template.js'
 
-export const AddServerInput = z.strictObject({
-  name: z
-    .string()
-    .regex(
-      /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/,
-      'must be lower-case letters and digits in words joined by "-"',
-    )
-    .max(60, 'must be at most 60 characters'),
-  /** `mysql://user:password@host:port`: the provisioner's login there. It is stored sealed. */
-  url: settings.databaseUrl.schema.unwrap(),
-  capacity: z
-    .number()
-    .int('must be a whole number')
-    .min(1, 'must be at least 1')
-    .max(1_000_000)
-    .default(10_000),
-})
+/** Paths are kept as absolute ones: every process that reaches the server needs the files there. */
+const absolute = (path: string | undefined) => path && resolve(path)
+
+export const AddServerInput = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(
+        /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/,
+        'must be lower-case letters and digits in words joined by "-"',
+      )
+      .max(60, 'must be at most 60 characters'),
+    /** `mysql://user:password@host:port`: the provisioner's login there. It is stored sealed. */
+    url: settings.databaseUrl.schema.unwrap(),
+    capacity: z
+      .number()
+      .int('must be a whole number')
+      .min(1, 'must be at least 1')
+      .max(1_000_000)
+      .default(10_000),
+    /** What differs from the settings VALIDONX_DATABASE_TLS, _CA, _CERT and _KEY. */
+    tls: settings.databaseTls.schema,
+    ca: settings.databaseCa.schema.transform(absolute),
+    cert: settings.databaseCert.schema.transform(absolute),
+    key: settings.databaseKey.schema.transform(absolute),
+  })
+  .refine(({ cert, key }) => (cert === undefined) === (key === undefined), {
+    path: ['cert'],
+    message: 'must be given together with its key',
+  })
+  .refine(({ cert, key }) => cert === undefined || key === undefined || isPair(cert, key), {
+    path: ['key'],
+    message: 'is not the key of the certificate',
+  })
 
 /**
  * Registers a further database server for tenants and builds its template, after it has tried its login,
@@ -42,8 +62,9 @@ export const AddServerInput = z.strictObject({
  * @throws SERVER.EXISTS, DATABASE.…
  */
 export async function addServer(ctx: Context, input: unknown): Promise<DatabaseServer> {
-  const { name, url, capacity } = parse(AddServerInput, input)
-  const { address, login } = parseDatabaseUrl(url, ctx.config)
+  const { name, url, capacity, tls, ca, cert, key } = parse(AddServerInput, input)
+  const own = { databaseTls: tls, databaseCa: ca, databaseCert: cert, databaseKey: key }
+  const { address, login } = parseDatabaseUrl(url, withDefaults(own, ctx.config))
   const at = ctx.now()
   const id = newId()
   const home = await ctx.provisioner()
@@ -65,6 +86,10 @@ export async function addServer(ctx: Context, input: unknown): Promise<DatabaseS
         host: address.host,
         port: address.port,
         socket_path: address.socketPath ?? null,
+        tls_level: tls ?? null,
+        tls_ca_file: ca ?? null,
+        tls_cert_file: cert ?? null,
+        tls_key_file: key ?? null,
         provisioner_login_encrypted: ctx.keyring.encrypt(JSON.stringify(login), id),
         capacity,
         accepts_tenants: true,
@@ -79,7 +104,9 @@ export async function addServer(ctx: Context, input: unknown): Promise<DatabaseS
         objectType: 'database_server',
         objectId: id,
         tenantId: null,
-        changes: { after: { name, host: address.host, port: address.port, capacity } },
+        changes: {
+          after: { name, host: address.host, port: address.port, tls, ca, cert, capacity },
+        },
       })
     }),
   )

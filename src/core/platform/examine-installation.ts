@@ -182,7 +182,12 @@ async function seesOthers(provisioner: Provisioner): Promise<Found> {
 
 function encryption(provisioner: Provisioner, { cipher }: Settings): Found {
   const { address } = provisioner.reach
-  if (cipher !== '') return { state: 'ok', says: `sessions are encrypted (${cipher})` }
+  if (cipher !== '') {
+    const unchecked = address.tls?.verifyIdentity
+      ? ''
+      : ', and the name in its certificate is not checked'
+    return { state: 'ok', says: `sessions are encrypted (${cipher})${unchecked}` }
+  }
   if (address.socketPath !== undefined || /^(localhost|127\.|::1)/.test(address.host))
     return { state: 'ok', says: 'sessions stay on this machine' }
   return {

@@ -11,7 +11,7 @@ export const runtimePrivileges: Readonly<Record<string, string>> = {
   plan_entitlements: 'select',
   // never the provisioner's login
   database_servers:
-    'select (id, name, host, port, socket_path, capacity, accepts_tenants, version, created_at, updated_at)',
+    'select (id, name, host, port, socket_path, tls_level, tls_ca_file, tls_cert_file, tls_key_file, capacity, accepts_tenants, version, created_at, updated_at)',
   users: 'select, insert, update',
   admins: 'select, insert, update',
   tenants: 'select, insert, update',

@@ -2,6 +2,7 @@ import type { PlatformDb } from '../db/connect.js'
 import type { Provisioner } from '../db/provisioner.js'
 import { quoteName } from '../db/sql.js'
 import { rowsOf } from '../db/statements.js'
+import type { TlsSettings } from '../db/tls.js'
 import { AppError } from '../errors.js'
 import type { DatabaseServer } from './database-server.js'
 
@@ -11,6 +12,10 @@ type Row = {
   host: string | null
   port: number | null
   socket_path: string | null
+  tls_level: TlsSettings['databaseTls'] | null
+  tls_ca_file: string | null
+  tls_cert_file: string | null
+  tls_key_file: string | null
   capacity: number
   accepts_tenants: number
   version: string
@@ -18,7 +23,8 @@ type Row = {
 }
 
 // never provisioner_login_encrypted: the runtime login may not read it
-const COLUMNS = 'id, name, host, port, socket_path, capacity, accepts_tenants, version, created_at'
+const COLUMNS =
+  'id, name, host, port, socket_path, tls_level, tls_ca_file, tls_cert_file, tls_key_file, capacity, accepts_tenants, version, created_at'
 
 const toServer = (row: Row): DatabaseServer => ({
   id: row.id,
@@ -27,6 +33,12 @@ const toServer = (row: Row): DatabaseServer => ({
     row.host === null
       ? undefined
       : { host: row.host, port: row.port ?? 3306, socketPath: row.socket_path ?? undefined },
+  tls: {
+    databaseTls: row.tls_level ?? undefined,
+    databaseCa: row.tls_ca_file ?? undefined,
+    databaseCert: row.tls_cert_file ?? undefined,
+    databaseKey: row.tls_key_file ?? undefined,
+  },
   capacity: row.capacity,
   acceptsTenants: row.accepts_tenants === 1,
   version: row.version,

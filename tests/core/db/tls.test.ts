@@ -1,9 +1,9 @@
-import { chmod, mkdir, mkdtemp, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, rename, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Connection } from 'mysql2'
-import { test as base, describe, expect } from 'vitest'
+import { test as base, describe, expect, inject } from 'vitest'
 import {
   connectPool,
   cutConnection,
@@ -18,7 +18,14 @@ import type { TlsSettings } from '../../../src/core/db/tls.js'
 import { type AppError, asAppError } from '../../../src/core/errors.js'
 import { silentLog } from '../../../src/core/log.js'
 import { type Certificate, makeCertificate } from '../../support/certificates.js'
-import { openProvisioner } from '../../support/platform.js'
+import { runCli } from '../../support/house.js'
+import {
+  dropPlatform,
+  type Environment,
+  freshEnvironment,
+  initialize,
+  openProvisioner,
+} from '../../support/platform.js'
 import { startThrowAwayServer } from '../../support/throw-away-server.js'
 
 const ca = makeCertificate('CA of these tests', { isCa: true })
@@ -70,7 +77,7 @@ const test = base
     })
     const isMariaDb = server.version.includes('MariaDB')
     await administrator.run(
-      "create user 'tls'@'%' identified by 'tls'; grant all on *.* to 'tls'@'%'; create user 'x509'@'%' identified by 'x509' require x509; create database one; create database two",
+      "create user 'tls'@'%' identified by 'tls'; grant all on *.* to 'tls'@'%' with grant option; create user 'x509'@'%' identified by 'x509' require x509; create database one; create database two",
     )
     // a connection of a tenant looks at the marker first
     for (const database of ['one', 'two'])
@@ -78,6 +85,7 @@ const test = base
     return {
       port,
       isMariaDb,
+      administrator,
       present: async (certificate: Certificate, issuer = ca) => {
         await write(certificate, issuer)
         await administrator.run(isMariaDb ? 'flush ssl' : 'alter instance reload tls')
@@ -318,6 +326,51 @@ describe('a login that needs a client certificate', () => {
     const outcome = await outcomeOf(urlOf('127.0.0.1', server.port, 'x509:x509'), settings)
 
     expect(outcome).toMatch(/^DATABASE.ACCESS_DENIED: .*VALIDONX_DATABASE_CERT/)
+  })
+})
+
+describe('a registered server', () => {
+  const codeOf = ({ said }: { said: string }) => /\[(\w+\.\w+)\]/.exec(said)?.[1] ?? 'none'
+
+  test('is reached with TLS settings of its own', async ({ server, folder, onTestFinished }) => {
+    const environment: Environment = freshEnvironment(inject('databaseUrl'))
+    await initialize(environment)
+    onTestFinished(async () => {
+      if (inject('keepsData')) await dropPlatform(environment)
+    })
+    const file = (name: string) => join(folder, name)
+    const client = makeCertificate('client', { issuer: ca })
+    await writeFile(file('eu-ca.pem'), ca.pem)
+    await writeFile(file('eu-client.pem'), client.pem)
+    await writeFile(file('eu-key.pem'), client.key)
+    await server.present(makeCertificate('db', { issuer: ca, names: ['localhost'] }))
+    const add = (host: string, ...options: string[]) =>
+      runCli(
+        environment,
+        ['server', 'add', 'eu', '--capacity', '900000', ...options],
+        urlOf(host, server.port),
+      )
+    const own = ['--ca', file('eu-ca.pem'), '--cert', file('eu-client.pem')]
+
+    expect(codeOf(await add('localhost', '--tls', 'verify'))).toBe('DATABASE.TLS_REFUSED')
+    expect(codeOf(await add('localhost', '--ca', file('other-ca.pem')))).toBe(
+      'DATABASE.TLS_REFUSED',
+    )
+    expect(codeOf(await add('127.0.0.1', '--ca', file('eu-ca.pem')))).toBe('DATABASE.TLS_REFUSED')
+    expect(codeOf(await add('localhost', ...own))).toBe('VALIDATION.FAILED')
+    expect((await add('localhost', ...own, '--key', file('eu-key.pem'))).exit).toBe(0)
+    expect((await runCli(environment, ['tenant', 'provision', 'acme'])).exit).toBe(0)
+
+    // its tenants show the certificate too
+    const [user] = await server.administrator.rows<{ name: string }>(
+      "select user as name from mysql.user where user like 'vx%' and host = '%'",
+    )
+    await server.administrator.run(`alter user '${user?.name}'@'%' require x509`)
+    const health = () => runCli(environment, ['tenant', 'health', 'acme'])
+    expect((await health()).exit).toBe(0)
+
+    await rename(file('eu-key.pem'), file('away.pem'))
+    expect((await health()).out + (await health()).said).toContain(file('eu-key.pem'))
   })
 })
 

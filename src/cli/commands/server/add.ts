@@ -3,6 +3,14 @@ import { addServer } from '../../../core/fleet/add-server.js'
 import { createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
 
+type Options = {
+  readonly capacity: string
+  readonly tls?: string
+  readonly ca?: string
+  readonly cert?: string
+  readonly key?: string
+}
+
 export const serverAdd = (runtime: Runtime) =>
   createCommand({
     name: 'add',
@@ -11,19 +19,38 @@ export const serverAdd = (runtime: Runtime) =>
     examples: [
       ['server add eu-2 --capacity 5000 < eu-2.url', 'a file with mysql://user:password@host:port'],
       ['server add eu-2', 'asks for the URL'],
+      [
+        'server add eu-2 --tls verify-ca --ca /etc/validonx/eu.pem < eu-2.url',
+        'with a CA of its own',
+      ],
     ],
   })
     .argument('<name>', 'what it is called from now on')
     .option('--capacity <tenants>', 'how many tenants it is meant to hold', '10000')
+    .option('--tls <level>', 'verify, verify-ca or off (default: VALIDONX_DATABASE_TLS)')
+    .option('--ca <file>', 'file with its CA certificates (default: VALIDONX_DATABASE_CA)')
+    .option('--cert <file>', 'file with our certificate (default: VALIDONX_DATABASE_CERT)')
+    .option(
+      '--key <file>',
+      'file with the key of that certificate (default: VALIDONX_DATABASE_KEY)',
+    )
     .action(
       withContext(
         runtime,
-        async ({ ctx, terminal }, name: string, { capacity }: { capacity: string }) => {
+        async ({ ctx, terminal }, name: string, { capacity, tls, ca, cert, key }: Options) => {
           // never an argument: those can be read by every user of the machine
           const url = terminal.canAsk
             ? await terminal.askSecret("The provisioner's URL there")
             : await text(runtime.stdin)
-          const server = await addServer(ctx, { name, url: url.trim(), capacity: Number(capacity) })
+          const server = await addServer(ctx, {
+            name,
+            url: url.trim(),
+            capacity: Number(capacity),
+            tls,
+            ca,
+            cert,
+            key,
+          })
           await terminal.record(
             {
               id: server.id,

@@ -18,6 +18,7 @@ export const serverList = (runtime: Runtime) =>
             value: ({ server }) =>
               server.address ? `${server.address.host}:${server.address.port}` : "the platform's",
           },
+          { title: 'tls', value: ({ server }) => server.tls.databaseTls ?? 'as configured' },
           { title: 'version', value: ({ server }) => server.version },
           { title: 'tenants', value: ({ server, tenants }) => `${tenants} of ${server.capacity}` },
           { title: 'takes more', value: ({ server }) => (server.acceptsTenants ? 'yes' : 'no') },
@@ -27,6 +28,7 @@ export const serverList = (runtime: Runtime) =>
           name: server.name,
           host: server.address?.host ?? null,
           port: server.address?.port ?? null,
+          tls: server.tls.databaseTls ?? null,
           version: server.version,
           tenants,
           capacity: server.capacity,
