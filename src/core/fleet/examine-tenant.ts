@@ -4,7 +4,7 @@ import type { Plan } from '../billing/plan.js'
 import type { Context } from '../context.js'
 import { isLoginRefused, readTraitsOn } from '../db/database-account.js'
 import { runOn } from '../db/statements.js'
-import { causeOf } from '../driver-failure.js'
+import { causeOf, type FailureKind } from '../driver-failure.js'
 import { countedCodes } from '../entitlements/usage-counter-store.js'
 import { AppError, asAppError } from '../errors.js'
 import { placeOf } from '../tenants/scope.js'
@@ -109,6 +109,11 @@ async function mayExpire(connection: Connection): Promise<boolean> {
   return !rows.some((row) => /PASSWORD EXPIRE NEVER/.test(Object.values(row).join()))
 }
 
+const WHY: Partial<Record<FailureKind, string>> = {
+  'password expired': ', its password has expired',
+  'account locked': ', it is locked',
+}
+
 function failureOf(thrown: unknown, tenant: Tenant): Finding {
   const cause = causeOf(thrown)
   if (thrown instanceof AppError && thrown.code === 'TENANT.DATABASE_NOT_OWNED')
@@ -120,7 +125,7 @@ function failureOf(thrown: unknown, tenant: Tenant): Finding {
   if (isLoginRefused(thrown) || cause?.kind === 'privilege missing')
     return {
       check: 'login',
-      says: `its user cannot log in: ${cause?.sentence}`,
+      says: `its user cannot log in${WHY[cause?.kind ?? 'other'] ?? ''}: ${cause?.sentence}`,
       next: `validonx tenant health ${tenant.slug} --fix makes its login work again`,
       remedy: 'grant again',
     }
