@@ -1,5 +1,6 @@
 import { channel } from 'node:diagnostics_channel'
 import type { PlatformDb } from '../db/connect.js'
+import { causeOf } from '../driver-failure.js'
 import { AppError, asAppError } from '../errors.js'
 import { setTenantStatus } from '../tenants/tenant-store.js'
 import type { Job, Stage } from './stage.js'
@@ -113,7 +114,9 @@ async function recordFailure(
 ): Promise<void> {
   const { ctx, tenant, lease } = job
   const failure = asAppError(thrown)
-  const error = `${failure.code}: ${failure.message}`
+  const sentence = causeOf(thrown)?.sentence
+  const because = sentence === undefined ? '' : ` Because: ${sentence}`
+  const error = `${failure.code}: ${failure.message}${because}`
   const stage = changes.at(-1)?.stage
   try {
     await recordStages(
