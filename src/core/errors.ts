@@ -111,6 +111,13 @@ export const catalogue = {
       `"${path}" must be a folder of this user that nobody else may enter. Remove it, or take the rights of others away ("chmod 700").`,
   }),
 
+  'CONFIG.HOME_OF_ANOTHER': entry({
+    status: 500,
+    exit: 77,
+    say: (path: string, owner: number, self: number) =>
+      `The embedded platform in "${path}" belongs to the user with uid ${owner}, and this is uid ${self}. Run the command as that user, or choose another folder with --home.`,
+  }),
+
   'DATABASE.UNREACHABLE': entry({
     status: 503,
     exit: 69,
@@ -262,6 +269,31 @@ export const catalogue = {
     say: (log: string) => `The embedded database server did not start. Its log is "${log}".`,
   }),
 
+  'DATABASE.EMBEDDED_SILENT': entry({
+    status: 503,
+    exit: 75,
+    say: (home: string, pid: number, log: string) =>
+      `The embedded database server of "${home}" runs (process ${pid}) but doesn't answer. It is left running: try again when it has started, or end it with "validonx dev stop". Its log is "${log}".`,
+  }),
+  'DATABASE.EMBEDDED_CUT_OFF': entry({
+    status: 503,
+    exit: 69,
+    say: (home: string, pid: number, socket: string) =>
+      `The embedded database server of "${home}" runs (process ${pid}), but its socket "${socket}" is gone, so no new command can reach it. It is left running for those that are connected: end it with "validonx dev stop", and the next command starts it again.`,
+  }),
+  'DATABASE.EMBEDDED_ELSEWHERE': entry({
+    status: 503,
+    exit: 69,
+    say: (home: string) =>
+      `The data of the embedded database server in "${home}" is open in a process that can't be reached from here: in another container, or on another machine that shares this folder. Stop it there with "validonx dev stop", or choose another folder with --home.`,
+  }),
+
+  'PLATFORM.NONE_HERE': entry({
+    status: 503,
+    exit: 78,
+    say: (home: string) =>
+      `There is no platform here: no database is configured, and there is no embedded one in "${home}". Set VALIDONX_DATABASE_URL, go to the folder of your platform, or make one here with "validonx init".`,
+  }),
   'PLATFORM.NOT_INITIALIZED': entry({
     status: 503,
     exit: 78,

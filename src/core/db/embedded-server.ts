@@ -1,16 +1,31 @@
-import { execFile, spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
+import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { lstat, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { type FileHandle, open, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError } from '../errors.js'
 import { newId } from '../ids.js'
-import { isProcessAlive } from '../processes.js'
-import { cutConnection } from './connect.js'
+import type { ProcessRun } from '../processes.js'
 import { type DatabaseBinary, findDatabaseBinary, programEnvironment } from './database-binary.js'
-import { loadMysql } from './drivers.js'
+import {
+  type EmbeddedHome,
+  embeddedHome,
+  isEmbeddedHome,
+  makeEmbeddedHome,
+  socketForClient,
+  socketForServer,
+} from './embedded-home.js'
+import {
+  ask,
+  askServer,
+  EMBEDDED_LOGIN,
+  endsWithin,
+  type FoundRun,
+  findServerRun,
+  forgetServer,
+  recordServer,
+  signalRun,
+} from './embedded-process.js'
 import { withFileLock } from './file-lock.js'
 import type { Login, ServerAddress } from './server-address.js'
 
@@ -20,6 +35,7 @@ import type { Login, ServerAddress } from './server-address.js'
  * outlives the command that started it, and the next command finds it.
  */
 export type EmbeddedServer = {
+  readonly home: string
   readonly address: ServerAddress
   readonly login: Login
   /** Whether this call started it, rather than found it. */
@@ -33,156 +49,150 @@ export type EmbeddedOptions = {
   readonly serverOptions?: readonly string[]
 }
 
-/** The only login of a private server; the folder's mode is its lock. */
-const LOGIN: Login = { user: 'root', password: '' }
 const START_TIMEOUT_MS = 60_000
+/** How long one that has been up before may take to answer. */
+const SILENCE_MS = 15_000
+/** What is left of a start that was cut off right after it may come up within this time. */
+const OTHER_START_MS = 10_000
+/** What both servers write to their log when another process has their data open. */
+const DATA_IN_USE = /Unable to lock \S*ibdata1|Could not get an exclusive lock/
 
 /**
- * Starts the server whose data lies under `home`, or finds it running. Two callers at once share one.
+ * Starts the server of a home, or finds it running. Two callers at once share one. A server that is alive is never
+ * ended by this, also if it doesn't answer.
  *
- * @throws DATABASE.BINARY_MISSING, CONFIG.HOME_NOT_WRITABLE, DATABASE.EMBEDDED_FAILED
+ * @throws DATABASE.BINARY_MISSING, DATABASE.EMBEDDED_…, DATABASE.FULL, CONFIG.HOME_…
  */
 export async function startEmbeddedServer(
-  home: string,
+  folder: string,
   options: EmbeddedOptions = {},
 ): Promise<EmbeddedServer> {
-  const places = placesUnder(home)
-  await makePrivateFolder(places.home)
-  await makePrivateFolder(places.socketFolder)
-  await makePrivateFolder(places.temporary)
-  await assertPrivate(places.socketFolder)
-  if (await answers(places.socket)) return found(places, false)
-  return withFileLock(lockOf(places), START_TIMEOUT_MS + 30_000, async () => {
-    if (await answers(places.socket)) return found(places, false)
+  const places = await makeEmbeddedHome(folder)
+  if ((await askServer(places)).speaks) return found(places, false)
+  return withFileLock(places.lock, async () => {
+    if ((await askServer(places)).speaks) return found(places, false)
+    const run = await findServerRun(places)
+    if (run && (await speaksAfterAll(places, run))) return found(places, false)
     const binary = await findDatabaseBinary()
     if (!binary) throw new AppError('DATABASE.BINARY_MISSING')
-    await endDeadServer(places)
     if (!existsSync(places.data)) await createData(binary, places)
-    await launch(binary, places, options)
-    return found(places, true)
+    return found(places, await launch(binary, places, options))
   })
 }
 
-const lockOf = ({ home }: Places): string => join(home, 'start.lock')
-
 export type EmbeddedStatus = {
+  /** Whether its process lives. */
   readonly running: boolean
+  /** Whether it also speaks at its socket. */
+  readonly answering: boolean
   readonly pid: number | undefined
   readonly version: string | undefined
   readonly socket: string
   readonly data: string
 }
 
-export async function embeddedStatus(home: string): Promise<EmbeddedStatus> {
-  const places = placesUnder(home)
-  const version = await versionAt(places.socket)
+export async function embeddedStatus(folder: string): Promise<EmbeddedStatus> {
+  const places = await embeddedHome(folder)
+  const { speaks, version } = await askServer(places)
+  const run = await findServerRun(places)
   return {
-    running: version !== undefined,
-    pid: version === undefined ? undefined : await readPid(places),
+    running: speaks || run !== undefined,
+    answering: speaks,
+    pid: run?.pid,
     version,
     socket: places.socket,
     data: places.data,
   }
 }
 
-/** Stops the server and waits until its process is gone. Answers false where none was running. */
-export async function stopEmbeddedServer(home: string): Promise<boolean> {
-  const places = placesUnder(home)
-  if (!existsSync(places.home)) return false
-  return withFileLock(lockOf(places), START_TIMEOUT_MS + 30_000, async () => {
-    const pid = await readPid(places)
-    const isRunning = pid !== undefined && (await isOurServer(pid, places))
-    if (!isRunning && !(await answers(places.socket))) return false
-    await ask(places.socket, 'shutdown').catch(() => undefined)
-    await endDeadServer(places)
-    await rm(places.socketFolder, { recursive: true, force: true })
+/** Stops the server and waits until its process has ended. Returns false if none was running. */
+export async function stopEmbeddedServer(folder: string): Promise<boolean> {
+  const places = await embeddedHome(folder)
+  if (!isEmbeddedHome(places.home)) return false
+  return withFileLock(places.lock, async () => {
+    const { speaks } = await askServer(places)
+    const run = await findServerRun(places)
+    if (!speaks && !run) return false
+    await ask(places, 'shutdown').catch(() => undefined)
+    if (run) await endRun(run)
+    // one in another container shows only by its socket
+    else while ((await askServer(places)).speaks) await sleep(50)
+    await forgetServer(places)
     return true
   })
 }
 
-type Places = {
-  readonly home: string
-  readonly data: string
-  readonly temporary: string
-  readonly socketFolder: string
-  readonly socket: string
-  readonly pidFile: string
-  readonly log: string
+/** Gently, then not: what is committed is on the disk either way. */
+async function endRun(run: ProcessRun): Promise<void> {
+  if (await endsWithin(run, 10_000)) return
+  signalRun(run, 'SIGTERM')
+  if (await endsWithin(run, 20_000)) return
+  signalRun(run, 'SIGKILL')
+  await endsWithin(run, 10_000)
 }
 
-/** A socket's path ends at 107 bytes, so a deep home gets its socket in the system's temporary folder. */
-function placesUnder(folder: string): Places {
-  const home = resolve(folder)
-  const near = join(home, 'run')
-  const far = join(
-    tmpdir(),
-    `validonx-${createHash('sha256').update(home).digest('hex').slice(0, 12)}`,
-  )
-  const socketFolder = Buffer.byteLength(join(near, 'mysqld.sock')) <= 100 ? near : far
-  return {
-    home,
-    data: join(home, 'data'),
-    temporary: join(home, 'tmp'),
-    socketFolder,
-    socket: join(socketFolder, 'mysqld.sock'),
-    pidFile: join(home, 'mysqld.pid'),
-    log: join(home, 'mysqld.log'),
-  }
-}
-
-const found = ({ socket }: Places, started: boolean): EmbeddedServer => ({
-  address: { host: 'localhost', port: 3306, socketPath: socket },
-  login: LOGIN,
+const found = (places: EmbeddedHome, started: boolean): EmbeddedServer => ({
+  home: places.home,
+  address: { host: 'localhost', port: 3306, socketPath: socketForClient(places) },
+  login: EMBEDDED_LOGIN,
   started,
 })
 
-/** In a folder that others may enter, anybody could be the database. */
-async function assertPrivate(path: string): Promise<void> {
-  const { uid, mode } = await lstat(path).then(
-    (found) => (found.isDirectory() ? found : { uid: -1, mode: 0 }),
-    () => ({ uid: -1, mode: 0 }),
-  )
-  const isOurs = process.getuid === undefined || uid === process.getuid()
-  if (!isOurs || (mode & 0o077) !== 0) throw new AppError('CONFIG.HOME_NOT_PRIVATE', path)
-}
-
-async function makePrivateFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true, mode: 0o700 })
-    const probe = join(path, `.probe-${newId()}`)
-    await writeFile(probe, '', { mode: 0o600 })
-    await rm(probe)
-  } catch (error) {
-    throw new AppError('CONFIG.HOME_NOT_WRITABLE', path).because(error)
+/**
+ * It may still be starting, or be held up: whoever works with it must not lose it to a command that is in a hurry.
+ * Returns false if it ends instead.
+ *
+ * @throws DATABASE.EMBEDDED_SILENT, DATABASE.EMBEDDED_CUT_OFF
+ */
+async function speaksAfterAll(places: EmbeddedHome, run: FoundRun): Promise<boolean> {
+  const patience = run.wasReady ? SILENCE_MS : START_TIMEOUT_MS
+  for (const end = performance.now() + patience; performance.now() < end; ) {
+    if (run.wasReady && !existsSync(places.socket))
+      throw new AppError('DATABASE.EMBEDDED_CUT_OFF', places.home, run.pid, places.socket)
+    if ((await askServer(places)).speaks) return true
+    if (await endsWithin(run, 100)) return false
   }
+  throw new AppError('DATABASE.EMBEDDED_SILENT', places.home, run.pid, places.log)
 }
 
 /**
  * Made beside its place and renamed into it, so that a creation cut short is never taken for data.
  * Each has a name of its own: the program that makes it outlives a killed parent, and writes on.
  */
-async function createData(binary: DatabaseBinary, places: Places): Promise<void> {
+async function createData(binary: DatabaseBinary, places: EmbeddedHome): Promise<void> {
   const { home, data } = places
-  const draft = `${data}.new.${newId()}`
   for (const name of await readdir(home)) {
     if (name.startsWith('data.new'))
       await rm(join(home, name), { recursive: true, force: true }).catch(() => {})
   }
-  const code = await runToEnd(binary.createCommand(draft), places)
-  if (code !== 0) throw new AppError('DATABASE.EMBEDDED_FAILED', places.log)
-  await rename(draft, data)
-  await writeFile(join(home, '.gitignore'), '*\n')
+  const draft = `data.new.${newId()}`
+  const log = await openLog(places)
+  try {
+    // from within the home: the server's own scripts trip over a path with blanks or quotes
+    const code = await runToEnd(binary.createCommand(`./${draft}`), places, log.file)
+    if (code !== 0) throw await failedStart(places, log.from)
+    await rename(join(home, draft), data)
+    await writeFile(join(home, '.gitignore'), '*\n')
+  } catch (error) {
+    await rm(join(home, draft), { recursive: true, force: true }).catch(() => {})
+    throw error
+  } finally {
+    await log.file.close()
+  }
 }
 
+/** Returns false if a server that an earlier command had begun to start came up instead. */
 async function launch(
   binary: DatabaseBinary,
-  places: Places,
+  places: EmbeddedHome,
   options: EmbeddedOptions,
-): Promise<void> {
-  const log = await open(places.log, 'a', 0o600)
-  const server = spawn(binary.server, serverArguments(binary, places, options), {
+): Promise<boolean> {
+  // MySQL takes the pid in it for a living owner of the socket, whatever has that pid now
+  await rm(`${places.socket}.lock`, { force: true })
+  const log = await openLog(places)
+  const server = spawn(binary.server, await serverArguments(binary, places, options), {
     detached: true,
-    stdio: ['ignore', log.fd, log.fd],
+    stdio: ['ignore', log.file.fd, log.file.fd],
     cwd: places.home,
     env: programEnvironment(places.temporary),
   })
@@ -193,28 +203,84 @@ async function launch(
   server.once('error', () => {
     exited = true
   })
+  if (server.pid !== undefined) recordServer(places, server.pid, false)
   try {
-    for (const end = Date.now() + START_TIMEOUT_MS; Date.now() < end && !exited; await sleep(25)) {
-      if (await answers(places.socket)) return
+    const end = performance.now() + START_TIMEOUT_MS
+    while (performance.now() < end) {
+      const hasExited = exited
+      if (DATA_IN_USE.test(await readFrom(places, log.from))) {
+        // it has opened nothing yet, and would only wait for the data
+        server.kill('SIGKILL')
+        return await otherServer(places)
+      }
+      if (hasExited) throw await failedStart(places, log.from)
+      if ((await askServer(places)).speaks) {
+        if (server.pid !== undefined) recordServer(places, server.pid, true)
+        return true
+      }
+      await sleep(25)
     }
+    throw new AppError('DATABASE.EMBEDDED_SILENT', places.home, server.pid ?? 0, places.log)
   } finally {
     server.unref()
-    await log.close()
+    await log.file.close()
   }
-  if (!exited) server.kill('SIGKILL')
-  throw new AppError('DATABASE.EMBEDDED_FAILED', places.log)
 }
 
-function serverArguments(
+/** @throws DATABASE.EMBEDDED_ELSEWHERE if the process that has the data open doesn't come up here */
+async function otherServer(places: EmbeddedHome): Promise<false> {
+  await forgetServer(places)
+  for (const end = performance.now() + OTHER_START_MS; performance.now() < end; await sleep(100)) {
+    if ((await askServer(places)).speaks) return false
+  }
+  throw new AppError('DATABASE.EMBEDDED_ELSEWHERE', places.home)
+}
+
+/** The log's own words say why: a folder that can't be written, a full disk, data of a newer version. */
+async function failedStart(places: EmbeddedHome, from: number): Promise<AppError> {
+  const lines = (await readFrom(places, from)).split('\n')
+  const reason = lines.findLast((line) => /\[ERROR\](?!.*Aborting)|^ERROR|FATAL/i.test(line))
+  const isFull = lines.some((line) => /No space left|errno: 28\b|Disk is full/i.test(line))
+  const error = isFull
+    ? new AppError('DATABASE.FULL')
+    : new AppError('DATABASE.EMBEDDED_FAILED', places.log)
+  return reason === undefined ? error : error.because(new Error(reason.trim()))
+}
+
+async function openLog(places: EmbeddedHome): Promise<{ file: FileHandle; from: number }> {
+  try {
+    const file = await open(places.log, 'a', 0o600)
+    return { file, from: (await file.stat()).size }
+  } catch (error) {
+    throw new AppError('CONFIG.HOME_NOT_WRITABLE', places.log).because(error)
+  }
+}
+
+/** The end of the log, from that byte on. */
+async function readFrom({ log }: EmbeddedHome, from: number): Promise<string> {
+  const file = await open(log, 'r')
+  try {
+    const { size } = await file.stat()
+    const { buffer, bytesRead } = await file.read(
+      Buffer.alloc(Math.min(Math.max(size - from, 0), 65_536)),
+      { position: from },
+    )
+    return buffer.toString('utf8', 0, bytesRead)
+  } finally {
+    await file.close()
+  }
+}
+
+async function serverArguments(
   binary: DatabaseBinary,
-  places: Places,
+  places: EmbeddedHome,
   { durable = true, serverOptions = [] }: EmbeddedOptions,
-): string[] {
+): Promise<string[]> {
   return [
     '--no-defaults',
     ...(process.getuid?.() === 0 ? ['--user=root'] : []),
     `--datadir=${places.data}`,
-    `--socket=${places.socket}`,
+    `--socket=${await socketForServer(places)}`,
     `--pid-file=${places.pidFile}`,
     '--skip-networking',
     '--character-set-server=utf8mb4',
@@ -231,97 +297,18 @@ function serverArguments(
   ]
 }
 
-/** A server of ours that was told to stop, or no longer answers, is brought to an end: gently, then not. */
-async function endDeadServer(places: Places): Promise<void> {
-  const pid = await readPid(places)
-  if (pid !== undefined && (await isOurServer(pid, places))) {
-    const ended =
-      (await endsWithin(pid, 10_000)) ||
-      ((await signal(pid, 'SIGTERM')) && (await endsWithin(pid, 10_000)))
-    if (!ended) {
-      await signal(pid, 'SIGKILL')
-      await endsWithin(pid, 10_000)
-    }
-  }
-  await rm(places.pidFile, { force: true })
-  await rm(places.socket, { force: true })
-}
-
-async function endsWithin(pid: number, milliseconds: number): Promise<boolean> {
-  for (const end = performance.now() + milliseconds; performance.now() < end; await sleep(25)) {
-    if (!isProcessAlive(pid)) return true
-  }
-  return !isProcessAlive(pid)
-}
-
-async function signal(pid: number, name: NodeJS.Signals): Promise<boolean> {
-  try {
-    return process.kill(pid, name)
-  } catch {
-    // it has ended by itself
-    return true
-  }
-}
-
-/** The pid may belong to somebody else by now: only a command line with our data folder is ours. */
-async function isOurServer(pid: number, { data }: Places): Promise<boolean> {
-  if (!isProcessAlive(pid)) return false
-  const command = existsSync('/proc/self/cmdline')
-    ? await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
-    : await commandLineOf(pid)
-  return command.includes(`--datadir=${data}`)
-}
-
-const commandLineOf = (pid: number): Promise<string> =>
-  new Promise((done) =>
-    execFile('ps', ['-o', 'command=', '-p', String(pid)], (_, out) => done(out)),
-  )
-
-async function readPid({ pidFile }: Places): Promise<number | undefined> {
-  const pid = Number.parseInt(await readFile(pidFile, 'utf8').catch(() => ''), 10)
-  return Number.isInteger(pid) && pid > 0 ? pid : undefined
-}
-
 async function runToEnd(
   [command, ...args]: readonly string[],
-  places: Places,
+  places: EmbeddedHome,
+  log: FileHandle,
 ): Promise<number | null> {
-  const log = await open(places.log, 'a', 0o600)
-  try {
-    return await new Promise((done) => {
-      const child = spawn(command as string, args, {
-        stdio: ['ignore', log.fd, log.fd],
-        env: programEnvironment(places.temporary),
-      })
-      child.once('error', () => done(null))
-      child.once('exit', done)
+  return new Promise((done) => {
+    const child = spawn(command as string, args, {
+      stdio: ['ignore', log.fd, log.fd],
+      cwd: places.home,
+      env: programEnvironment(places.temporary),
     })
-  } finally {
-    await log.close()
-  }
-}
-
-const answers = async (socket: string): Promise<boolean> => (await versionAt(socket)) !== undefined
-
-async function versionAt(socket: string): Promise<string | undefined> {
-  if (!existsSync(socket)) return undefined
-  const rows = await ask(socket, 'select version() as version').catch(() => undefined)
-  const [row] = Array.isArray(rows) ? (rows as { version?: string }[]) : []
-  return row?.version
-}
-
-function ask(socket: string, sql: string): Promise<unknown> {
-  return new Promise((done, fail) => {
-    const connection = loadMysql().createConnection({
-      socketPath: socket,
-      ...LOGIN,
-      connectTimeout: 3_000,
-    })
-    connection.on('error', fail)
-    connection.query({ sql, timeout: 5_000 }, (error, rows) => {
-      cutConnection(connection)
-      if (error) fail(error)
-      else done(rows)
-    })
+    child.once('error', () => done(null))
+    child.once('exit', done)
   })
 }

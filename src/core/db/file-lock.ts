@@ -1,52 +1,60 @@
-import { link, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { link, readFile, realpath, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { newId } from '../ids.js'
-import { isProcessAlive } from '../processes.js'
+import { isProcessAlive, type ProcessRun, runOf, stateOf } from '../processes.js'
 
-/** Those of this process wait for each other here, so that a file with our pid is ours or left over. */
+/** How often a holder shows that it is still there. */
+const BEAT_MS = 2_000
+/** A lock that hasn't been refreshed for so long is free, whoever held it. */
+const SILENT_MS = 20_000
+
+/** Calls of this process wait for each other here, so that the file only decides between processes. */
 const lines = new Map<string, Promise<unknown>>()
 
 /**
- * Runs `work` while this process alone holds the lock file, and this call alone within the process.
- * The file holds the owner's pid, and appears complete or not at all (`link` is atomic); one whose
- * owner is dead, or that is older than any `work` may take, is moved aside.
+ * Runs `work` while this process alone holds the lock file, and this call alone within the process. The file
+ * names one run of a process, appears whole or not at all (`link` is atomic), and is refreshed while it is held.
+ * A lock whose process has ended is moved aside, as is one that nobody refreshes: of a container that is gone,
+ * or from before a reboot.
  */
-export function withFileLock<T>(
-  path: string,
-  maxHeldMs: number,
-  work: () => Promise<T>,
-): Promise<T> {
+export async function withFileLock<T>(given: string, work: () => Promise<T>): Promise<T> {
+  const path = join(await realpath(dirname(given)), basename(given))
   const before = lines.get(path) ?? Promise.resolve()
   const turn = before.then(
-    () => holding(path, maxHeldMs, work),
-    () => holding(path, maxHeldMs, work),
+    () => holding(path, work),
+    () => holding(path, work),
   )
   lines.set(path, turn)
   return turn
 }
 
-async function holding<T>(path: string, maxHeldMs: number, work: () => Promise<T>): Promise<T> {
+async function holding<T>(path: string, work: () => Promise<T>): Promise<T> {
   const token = newId()
   const draft = `${path}.${token}`
-  await writeFile(draft, `${process.pid} ${token}\n`, { mode: 0o600 })
+  await writeFile(draft, JSON.stringify({ ...runOf(process.pid), token }), { mode: 0o600 })
   try {
     while (!(await tryLink(draft, path))) {
-      const stale = await findStale(path, maxHeldMs)
+      const stale = await findStale(path)
       if (stale === undefined) await sleep(50)
       else await moveAside(path, stale)
     }
   } finally {
     await rm(draft, { force: true })
   }
+  const beat = setInterval(() => void refresh(path), BEAT_MS)
   try {
     return await work()
   } finally {
+    clearInterval(beat)
     // one that was taken for stale and replaced is somebody else's
     if ((await readLock(path)).includes(token)) await rm(path, { force: true })
   }
 }
 
 async function tryLink(draft: string, path: string): Promise<boolean> {
+  // it may have waited for long: the lock must not look silent when it appears
+  await refresh(draft)
   try {
     await link(draft, path)
     return true
@@ -56,18 +64,29 @@ async function tryLink(draft: string, path: string): Promise<boolean> {
   }
 }
 
+const refresh = (path: string): Promise<void> =>
+  utimes(path, new Date(), new Date()).catch(() => {})
+
 const readLock = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '')
 
-/** What a lock file says, where nobody holds it any more. */
-async function findStale(path: string, maxHeldMs: number): Promise<string | undefined> {
+/** The text of a lock file that nobody holds any more. */
+async function findStale(path: string): Promise<string | undefined> {
   try {
-    const said = await readFile(path, 'utf8')
+    const text = await readFile(path, 'utf8')
     const { mtimeMs } = await stat(path)
-    const pid = Number.parseInt(said, 10)
-    const isLeftOver = pid === process.pid || (Number.isInteger(pid) && !isProcessAlive(pid))
-    return isLeftOver || Date.now() - mtimeMs > maxHeldMs ? said : undefined
+    return hasEnded(text) || Date.now() - mtimeMs > SILENT_MS ? text : undefined
   } catch {
     return undefined
+  }
+}
+
+function hasEnded(text: string): boolean {
+  // versions before this one wrote the pid first
+  if (/^\d/.test(text)) return !isProcessAlive(Number.parseInt(text, 10))
+  try {
+    return stateOf(JSON.parse(text) as ProcessRun) === 'ended'
+  } catch {
+    return false
   }
 }
 

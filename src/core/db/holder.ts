@@ -1,7 +1,6 @@
-import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { newId } from '../ids.js'
-import { isProcessAlive } from '../processes.js'
+import { isProcessAlive, kernelId } from '../processes.js'
 
 /** Who holds a lease: for people (`name`), and for telling whether that process still lives. */
 export type Holder = {
@@ -15,7 +14,7 @@ export function thisProcess(): Holder {
   const run = newId().slice(-6)
   return {
     name: `${hostname()}:${process.pid}:${run}`.slice(-120),
-    machine: machineId(),
+    machine: kernelId(),
     pid: process.pid,
   }
 }
@@ -25,13 +24,4 @@ export function isKnownDead(holder: Holder, self: Holder): boolean {
   if (holder.machine === undefined || holder.machine !== self.machine || holder.pid === self.pid)
     return false
   return !isProcessAlive(holder.pid)
-}
-
-function machineId(): string | undefined {
-  try {
-    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-    return `${boot}/${readlinkSync('/proc/self/ns/pid').replace(/\D/g, '')}`
-  } catch {
-    return undefined
-  }
 }
