@@ -17,7 +17,12 @@ export function createCommand({ name, about, examples, prints = true }: Shape): 
   if (prints) command.option('--json', 'print results as JSON, one object a line')
   return command
     .addOption(new Option('--env-file <path>', 'read settings from this file instead of .env'))
-    .addOption(new Option('--home <folder>', 'folder of the embedded database server'))
+    .addOption(
+      new Option(
+        '--home <folder>',
+        'folder of the embedded database server (default: the nearest .validonx)',
+      ),
+    )
     .addOption(new Option('--platform-database <name>', 'name of the platform database').hideHelp())
     .addOption(
       new Option('--tenant-prefix <prefix>', 'what tenant databases begin with').hideHelp(),

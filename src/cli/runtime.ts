@@ -1,12 +1,15 @@
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import {
   type Config,
   type ConfigSources,
   type LoadedConfig,
   loadConfig,
+  type Origin,
   type SettingName,
 } from '../core/config.js'
-import type { Context } from '../core/context.js'
+import { type Context, describePlatform } from '../core/context.js'
+import { nearestHome } from '../core/db/embedded-home.js'
 import { type AppError, asAppError } from '../core/errors.js'
 import { createLog, type Log } from '../core/log.js'
 import { describeError, scrub } from '../core/scrub.js'
@@ -66,10 +69,19 @@ export const withTerminal = <Args extends unknown[]>(
 /** A session: the configuration read, and no platform opened. */
 export const withSession = <Args extends unknown[]>(runtime: Runtime, work: Work<Session, Args>) =>
   caught<Args>(runtime, async (bare, ...args) => {
-    const loaded = loadConfig(sourcesOf(runtime, args.at(-1) as CommonOptions))
+    const loaded = located(runtime, loadConfig(sourcesOf(runtime, args.at(-1) as CommonOptions)))
     const log = createLog('warn', (line) => runtime.stderr.write(line))
     await work({ ...bare, loaded, log }, ...args)
   })
+
+const located = (runtime: Runtime, loaded: LoadedConfig): LoadedConfig => ({
+  ...loaded,
+  config: { ...loaded.config, home: homeOf(runtime, loaded.config.home, loaded.origins.home) },
+})
+
+/** The embedded platform that a command works with: the one that is named, else the nearest from here upwards. */
+export const homeOf = ({ folder }: Runtime, home: string, origin: Origin): string =>
+  (origin === 'default' ? nearestHome(folder) : undefined) ?? resolve(folder, home)
 
 /** The only catch in the CLI: turns any error into a line on stderr and an exit status. */
 const caught =
@@ -109,6 +121,7 @@ export const withContext = <Args extends unknown[]>(
       report: (step) => session.terminal.live(`${step} …`),
     })
     await using _ = ctx
+    session.terminal.platform(describePlatform(ctx), startedServer)
     try {
       await work({ ...session, ctx, startedServer }, ...args)
     } finally {

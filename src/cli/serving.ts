@@ -1,4 +1,5 @@
 import { systemActor } from '../core/actor.js'
+import { describePlatform } from '../core/context.js'
 import { createLog, type Log } from '../core/log.js'
 import { createOutageLog } from '../core/outage-log.js'
 import type { Session } from './runtime.js'
@@ -38,6 +39,8 @@ export async function withServer(
       log,
       isProduction: loaded.isProduction,
       actor: systemActor('serve'),
+      makesEmbedded: true,
+      report: (step) => log.info('preparing the platform', { step }),
     })
     await using _ = ctx
     outages.probeWith(() => ctx.platform.raw('select 1'))
@@ -52,7 +55,7 @@ export async function withServer(
       })()
       return stopped
     }
-    log.info('listening', { url: server.url })
+    log.info('listening', { url: server.url, platform: describePlatform(ctx) })
     try {
       await work(server.url, log)
     } finally {

@@ -108,6 +108,11 @@ export class Terminal {
     if (!this.json) this.note(text)
   }
 
+  /** Which platform a command works on: a wrong folder or a missing setting must show at once. */
+  platform(name: string, isStarted = false): void {
+    this.remark(this.style('dim', `platform ${name}${isStarted ? ' (started)' : ''}`))
+  }
+
   /** Whether somebody watches: what changes by the second is for them alone. */
   get isWatched(): boolean {
     return !this.json && this.#streams.stderr.isTTY === true

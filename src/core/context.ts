@@ -8,7 +8,7 @@ import { connectPool, type PlatformDb, type Reach } from './db/connect.js'
 import { type Holder, thisProcess } from './db/holder.js'
 import type { LeaseTerms } from './db/lease.js'
 import { Provisioner } from './db/provisioner.js'
-import { addressOf, type Login, type ServerAddress } from './db/server-address.js'
+import { addressOf, describeAddress, type Login, type ServerAddress } from './db/server-address.js'
 import { TenantDatabaseManager, type TenantPlace } from './db/tenant-database-manager.js'
 import { withDefaults } from './db/tls.js'
 import { runtimeUser, tenantUser } from './db/user-names.js'
@@ -31,7 +31,17 @@ export type Access = {
   readonly provisionerLogin: Login | undefined
   /** Absent where it follows from the application key. */
   readonly runtimeLogin: Login | undefined
+  /** The folder of the embedded server, if it is the one. */
+  readonly embeddedHome?: string
 }
+
+/** The platform as people tell it from others: `validonx_platform on db.example.com:3306`. Never a login. */
+export const describePlatform = ({ config, access }: Pick<Context, 'config' | 'access'>): string =>
+  `${config.platformDatabase} on ${
+    access.embeddedHome === undefined
+      ? describeAddress(access.address)
+      : `the embedded server of ${access.embeddedHome}`
+  }`
 
 /** Everything that a platform verb receives: the house, opened. */
 export type Context = AsyncDisposable & {

@@ -1,8 +1,7 @@
-import { resolve } from 'node:path'
 import { entries, inspectConfig, presentable } from '../../core/config.js'
 import { AppError } from '../../core/errors.js'
 import { createCommand } from '../command.js'
-import { type CommonOptions, type Runtime, sourcesOf, withTerminal } from '../runtime.js'
+import { type CommonOptions, homeOf, type Runtime, sourcesOf, withTerminal } from '../runtime.js'
 
 export const config = (runtime: Runtime) =>
   createCommand({
@@ -19,10 +18,15 @@ export const config = (runtime: Runtime) =>
       )
       const isEmbedded =
         origins.databaseUrl === 'default' && origins.runtimeUrl === 'default' && !isProduction
+      const home = homeOf(runtime, values.home ?? '', origins.home)
       const rows = entries().map(([name, { variable }]) =>
         name === 'databaseUrl' && isEmbedded
-          ? { variable, value: `server in ${resolve(values.home ?? '')}`, origin: 'embedded' }
-          : { variable, value: presentable(name, values[name]), origin: origins[name] },
+          ? { variable, value: `server in ${home}`, origin: 'embedded' }
+          : {
+              variable,
+              value: name === 'home' ? home : presentable(name, values[name]),
+              origin: origins[name],
+            },
       )
       await terminal.rows(
         rows,

@@ -1,9 +1,10 @@
 import { type Config, inspectConfig } from '../../core/config.js'
+import { describePlatform } from '../../core/context.js'
 import { asAppError } from '../../core/errors.js'
 import { createLog } from '../../core/log.js'
 import type { Examined } from '../../core/platform/examine-installation.js'
 import { createCommand } from '../command.js'
-import { type CommonOptions, type Runtime, sourcesOf, withTerminal } from '../runtime.js'
+import { type CommonOptions, homeOf, type Runtime, sourcesOf, withTerminal } from '../runtime.js'
 import { printable, type Terminal } from '../terminal.js'
 
 const MARKS = { ok: '✓', warning: '!', fault: '✗' } as const
@@ -30,7 +31,7 @@ async function examine(
   options: CommonOptions,
   terminal: Terminal,
 ): Promise<Examined[]> {
-  const { values, faults, isProduction } = inspectConfig(sourcesOf(runtime, options))
+  const { values, origins, faults, isProduction } = inspectConfig(sourcesOf(runtime, options))
   if (faults.length > 0)
     return faults.map((fault) => ({
       area: 'settings',
@@ -39,10 +40,11 @@ async function examine(
       next: 'validonx config shows where each setting comes from',
     }))
   // without a fault every setting is there
-  const config = values as Config
+  const read = values as Config
+  const config = { ...read, home: homeOf(runtime, read.home, origins.home) }
   const settings: Examined = { area: 'settings', state: 'ok', says: 'every setting can be read' }
   const log = createLog('warn', (line) => runtime.stderr.write(line))
-  const open = { role: 'operator', log, isProduction } as const
+  const open = { role: 'operator', log, isProduction, makesEmbedded: false } as const
   const { openForInit, openPlatform } = await import('../../core/platform/open-platform.js')
   const { examineInstallation } = await import('../../core/platform/examine-installation.js')
   const platform = await openPlatform(config, {
@@ -51,7 +53,11 @@ async function examine(
   })
     .then(async ({ ctx }): Promise<Examined> => {
       await ctx[Symbol.asyncDispose]()
-      return { area: 'platform', state: 'ok', says: 'it is there, and waits for no migration' }
+      return {
+        area: 'platform',
+        state: 'ok',
+        says: `${describePlatform(ctx)} is there, and waits for no migration`,
+      }
     })
     .catch((thrown: unknown): Examined => {
       const { message, code } = asAppError(thrown)

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { platformMigrations } from '../../../migrations/platform/index.js'
 import { type Actor, systemActor } from '../actor.js'
@@ -8,6 +8,7 @@ import type { Clock } from '../clock.js'
 import type { Config } from '../config.js'
 import { type Access, type Context, createContext } from '../context.js'
 import { newAppKey } from '../crypto/keyring.js'
+import { isEmbeddedHome } from '../db/embedded-home.js'
 import { type EmbeddedOptions, startEmbeddedServer } from '../db/embedded-server.js'
 import type { Holder } from '../db/holder.js'
 import { describeAddress, parseDatabaseUrl } from '../db/server-address.js'
@@ -38,6 +39,8 @@ export type OpenOptions = {
   readonly actor?: Actor
   readonly embedded?: EmbeddedOptions
   readonly report?: InitReport
+  /** Whether an embedded platform is made if no database is configured and none is there. */
+  readonly makesEmbedded?: boolean
 }
 
 export type OpenedPlatform = {
@@ -47,10 +50,11 @@ export type OpenedPlatform = {
 }
 
 /**
- * Opens the platform that the configuration names, and makes sure that it is there, up to date and
- * ours. Without a database configured it starts or finds the embedded server, and prepares that.
+ * Opens the platform that the configuration names, and makes sure that it is there, up to date and ours. Without
+ * a database configured that is the embedded one: its server is started if it is stopped, and its platform brought
+ * up to date, but neither is made without `makesEmbedded`.
  *
- * @throws CONFIG.…, DATABASE.…, PLATFORM.NOT_INITIALIZED, PLATFORM.OUTDATED
+ * @throws CONFIG.…, DATABASE.…, PLATFORM.NONE_HERE, PLATFORM.NOT_INITIALIZED, PLATFORM.OUTDATED
  */
 export async function openPlatform(config: Config, options: OpenOptions): Promise<OpenedPlatform> {
   const found = await findPlatform(config, options)
@@ -63,7 +67,9 @@ export async function openPlatform(config: Config, options: OpenOptions): Promis
     access: forRole(found.access, options.role),
   })
   try {
-    await greet(ctx, found, options)
+    // what is missing of an embedded platform can only be told, and made, by the login that makes databases
+    if (found.access.embeddedHome !== undefined) await readyEmbedded(ctx, found, options)
+    else await assertReady(ctx)
     return { ctx, startedServer: found.startedServer }
   } catch (error) {
     await ctx[Symbol.asyncDispose]()
@@ -79,6 +85,7 @@ export async function openForInit(
   const { access, appKey, startedServer } = await findPlatform(config, {
     ...options,
     role: 'operator',
+    makesEmbedded: options.makesEmbedded ?? true,
   })
   if (!access.provisionerLogin) throw new AppError('CONFIG.PROVISIONER_MISSING', '"validonx init"')
   return {
@@ -95,7 +102,6 @@ export async function openForInit(
 type Found = {
   readonly access: Access
   readonly appKey: string
-  readonly isEmbedded: boolean
   readonly startedServer: boolean
 }
 
@@ -104,19 +110,25 @@ const forRole = (access: Access, role: Role): Access =>
 
 async function findPlatform(
   config: Config,
-  { isProduction, embedded, role }: OpenOptions,
+  { isProduction, embedded, role, makesEmbedded = false }: OpenOptions,
 ): Promise<Found> {
   const configured = configuredAccess(config, role)
   if (configured) {
     if (config.appKey === undefined) throw new AppError('CONFIG.APP_KEY_MISSING')
-    return { access: configured, appKey: config.appKey, isEmbedded: false, startedServer: false }
+    return { access: configured, appKey: config.appKey, startedServer: false }
   }
   if (isProduction) throw new AppError('CONFIG.DATABASE_MISSING')
+  if (!makesEmbedded && !isEmbeddedHome(config.home))
+    throw new AppError('PLATFORM.NONE_HERE', resolve(config.home))
   const server = await startEmbeddedServer(config.home, embedded)
   return {
-    access: { address: server.address, provisionerLogin: server.login, runtimeLogin: undefined },
+    access: {
+      address: server.address,
+      provisionerLogin: server.login,
+      runtimeLogin: undefined,
+      embeddedHome: server.home,
+    },
     appKey: config.appKey ?? (await keepAppKey(config.home)),
-    isEmbedded: true,
     startedServer: server.started,
   }
 }
@@ -152,16 +164,27 @@ async function keepAppKey(home: string): Promise<string> {
   }
 }
 
-/** One statement as the runtime login tells whether the platform is there, ours and up to date. */
-async function greet(ctx: Context, found: Found, options: OpenOptions): Promise<void> {
+async function assertReady(ctx: Context): Promise<void> {
+  const refusal = await readStanding(ctx)
+  if (refusal) throw refusal
+}
+
+async function readyEmbedded(ctx: Context, found: Found, options: OpenOptions): Promise<void> {
+  await using operator = createContext({
+    ...options,
+    config: ctx.config,
+    appKey: found.appKey,
+    access: found.access,
+  })
   for (let waited = 0; ; waited += POLL_MS) {
-    const refusal = await readStanding(ctx)
+    const refusal = await readStanding(operator)
     if (!refusal) return
     const canPrepare =
-      refusal.code === 'PLATFORM.NOT_INITIALIZED' || refusal.code === 'PLATFORM.OUTDATED'
-    if (!found.isEmbedded || !canPrepare) throw refusal
+      refusal.code === 'PLATFORM.OUTDATED' ||
+      (refusal.code === 'PLATFORM.NOT_INITIALIZED' && options.makesEmbedded === true)
+    if (!canPrepare) throw refusal
     try {
-      await prepareEmbedded(ctx, found, options)
+      await initPlatform(operator, options.report)
     } catch (error) {
       // another first command is at it: when it is done, there is nothing left to do
       const busy = error instanceof AppError && error.code === 'LEASE.HELD'
@@ -171,17 +194,10 @@ async function greet(ctx: Context, found: Found, options: OpenOptions): Promise<
   }
 }
 
-async function prepareEmbedded(ctx: Context, found: Found, options: OpenOptions): Promise<void> {
-  await using operator = createContext({
-    ...options,
-    config: ctx.config,
-    appKey: found.appKey,
-    access: found.access,
-  })
-  await initPlatform(operator, options.report)
-}
-
-/** What keeps the platform from being used, or undefined where nothing does. */
+/**
+ * What keeps the platform from being used, or undefined if nothing does: one statement as the runtime login tells
+ * whether it is there, ours and up to date.
+ */
 async function readStanding(ctx: Context): Promise<AppError | undefined> {
   const { platformDatabase } = ctx.config
   try {

@@ -1,6 +1,6 @@
 import { demoSeed } from '../../../../seeds/demo/demo.js'
 import { createApiKey } from '../../../core/access/create-api-key.js'
-import type { Context } from '../../../core/context.js'
+import { type Context, describePlatform } from '../../../core/context.js'
 import { stopEmbeddedServer } from '../../../core/db/embedded-server.js'
 import { issueLicense } from '../../../core/licensing/issue-licenses.js'
 import { listLicenses } from '../../../core/licensing/license-store.js'
@@ -60,8 +60,11 @@ async function prepare(
     log,
     isProduction: loaded.isProduction,
     report: (step) => terminal.live(`${step} …`),
+    makesEmbedded: true,
   })
   await using _ = ctx
+  // the embedded one is of this folder; any other might be the wrong one
+  if (ctx.access.embeddedHome === undefined) terminal.platform(describePlatform(ctx))
   await terminal.result(`$ validonx tenant provision ${demoSeed.tenant.slug}`)
   await provisionTenant(ctx, demoSeed.tenant, {
     report: reportStages(terminal),

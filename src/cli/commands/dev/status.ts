@@ -1,4 +1,4 @@
-import { embeddedStatus } from '../../../core/db/embedded-server.js'
+import { type EmbeddedStatus, embeddedStatus } from '../../../core/db/embedded-server.js'
 import { createCommand } from '../../command.js'
 import { type Runtime, withSession } from '../../runtime.js'
 import { formatFields } from '../../terminal.js'
@@ -6,8 +6,8 @@ import { formatFields } from '../../terminal.js'
 export const devStatus = (runtime: Runtime) =>
   createCommand({
     name: 'status',
-    about: 'tell whether the embedded database server runs, and where',
-    examples: [['dev status', 'that of ./.validonx']],
+    about: 'show whether the embedded database server runs, and where',
+    examples: [['dev status', 'the nearest .validonx, here or in a folder above']],
   }).action(
     withSession(runtime, async ({ terminal, loaded }) => {
       const status = await embeddedStatus(loaded.config.home)
@@ -15,7 +15,7 @@ export const devStatus = (runtime: Runtime) =>
         { ...status, pid: status.pid ?? null, version: status.version ?? null },
         () =>
           formatFields([
-            ['embedded server', status.running ? 'running' : 'not running'],
+            ['embedded server', stateText(status)],
             ['version', status.version],
             ['pid', status.pid === undefined ? undefined : String(status.pid)],
             ['socket', status.socket],
@@ -24,3 +24,8 @@ export const devStatus = (runtime: Runtime) =>
       )
     }),
   )
+
+function stateText({ running, answering }: EmbeddedStatus): string {
+  if (!running) return 'not running'
+  return answering ? 'running' : 'running, but it does not answer: "validonx dev stop" ends it'
+}

@@ -11,7 +11,9 @@ export const devStop = (runtime: Runtime) =>
     withSession(runtime, async ({ terminal, loaded }) => {
       const stopped = await stopEmbeddedServer(loaded.config.home)
       await terminal.record({ stopped }, () =>
-        stopped ? 'the embedded server has stopped' : 'no embedded server was running',
+        stopped
+          ? `The embedded server of ${loaded.config.home} has stopped.`
+          : `No embedded server of ${loaded.config.home} was running.`,
       )
     }),
   )
