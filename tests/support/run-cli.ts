@@ -6,6 +6,8 @@ import type { Environment } from './platform.js'
 export type Run = { readonly out: string; readonly said: string; readonly exit: number }
 
 export type Seat = {
+  /** The current folder. */
+  readonly folder?: string
   /** The width of the terminal that it writes to; without one it writes to pipes. */
   readonly columns?: number
   /** Ctrl-C comes when this is over. */
@@ -19,7 +21,7 @@ export async function runCli(
   environment: Environment,
   argv: readonly string[],
   input = '',
-  { columns, stop, watch = () => {} }: Seat = {},
+  { columns, stop, watch = () => {}, folder = '/nonexistent' }: Seat = {},
 ): Promise<Run> {
   const terminal = columns === undefined ? {} : { isTTY: true, columns }
   const stdin = new PassThrough()
@@ -35,7 +37,7 @@ export async function runCli(
     stdout,
     stderr,
     environment,
-    folder: '/nonexistent',
+    folder,
     setExit: (status) => {
       exit = status
     },

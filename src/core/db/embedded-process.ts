@@ -111,10 +111,10 @@ export function ask(places: EmbeddedHome, sql: string): Promise<unknown> {
     const connection = loadMysql().createConnection({
       socketPath: socketForClient(places),
       ...EMBEDDED_LOGIN,
-      connectTimeout: 3_000,
+      connectTimeout: 1_500,
     })
     connection.on('error', fail)
-    connection.query({ sql, timeout: 5_000 }, (error, rows) => {
+    connection.query({ sql, timeout: 3_000 }, (error, rows) => {
       cutConnection(connection)
       if (error) fail(error)
       else done(rows)

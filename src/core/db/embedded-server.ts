@@ -47,13 +47,12 @@ export type EmbeddedOptions = {
   readonly durable?: boolean
   /** Further server options, such as `--max-connections=500`. */
   readonly serverOptions?: readonly string[]
+  /** How long a server that is alive, but not ours to end, may take to answer. */
+  readonly patienceMs?: number
 }
 
 const START_TIMEOUT_MS = 60_000
-/** How long one that has been up before may take to answer. */
-const SILENCE_MS = 15_000
-/** What is left of a start that was cut off right after it may come up within this time. */
-const OTHER_START_MS = 10_000
+const PATIENCE_MS = 15_000
 /** What both servers write to their log when another process has their data open. */
 const DATA_IN_USE = /Unable to lock \S*ibdata1|Could not get an exclusive lock/
 
@@ -72,7 +71,7 @@ export async function startEmbeddedServer(
   return withFileLock(places.lock, async () => {
     if ((await askServer(places)).speaks) return found(places, false)
     const run = await findServerRun(places)
-    if (run && (await speaksAfterAll(places, run))) return found(places, false)
+    if (run && (await speaksAfterAll(places, run, options))) return found(places, false)
     const binary = await findDatabaseBinary()
     if (!binary) throw new AppError('DATABASE.BINARY_MISSING')
     if (!existsSync(places.data)) await createData(binary, places)
@@ -113,8 +112,11 @@ export async function stopEmbeddedServer(folder: string): Promise<boolean> {
     const { speaks } = await askServer(places)
     const run = await findServerRun(places)
     if (!speaks && !run) return false
-    await ask(places, 'shutdown').catch(() => undefined)
-    if (run) await endRun(run)
+    const obeys = await ask(places, 'shutdown').then(
+      () => true,
+      () => false,
+    )
+    if (run) await endRun(run, obeys)
     // one in another container shows only by its socket
     else while ((await askServer(places)).speaks) await sleep(50)
     await forgetServer(places)
@@ -123,8 +125,8 @@ export async function stopEmbeddedServer(folder: string): Promise<boolean> {
 }
 
 /** Gently, then not: what is committed is on the disk either way. */
-async function endRun(run: ProcessRun): Promise<void> {
-  if (await endsWithin(run, 10_000)) return
+async function endRun(run: ProcessRun, obeys: boolean): Promise<void> {
+  if (obeys && (await endsWithin(run, 10_000))) return
   signalRun(run, 'SIGTERM')
   if (await endsWithin(run, 20_000)) return
   signalRun(run, 'SIGKILL')
@@ -144,8 +146,12 @@ const found = (places: EmbeddedHome, started: boolean): EmbeddedServer => ({
  *
  * @throws DATABASE.EMBEDDED_SILENT, DATABASE.EMBEDDED_CUT_OFF
  */
-async function speaksAfterAll(places: EmbeddedHome, run: FoundRun): Promise<boolean> {
-  const patience = run.wasReady ? SILENCE_MS : START_TIMEOUT_MS
+async function speaksAfterAll(
+  places: EmbeddedHome,
+  run: FoundRun,
+  { patienceMs = PATIENCE_MS }: EmbeddedOptions,
+): Promise<boolean> {
+  const patience = run.wasReady ? patienceMs : START_TIMEOUT_MS
   for (const end = performance.now() + patience; performance.now() < end; ) {
     if (run.wasReady && !existsSync(places.socket))
       throw new AppError('DATABASE.EMBEDDED_CUT_OFF', places.home, run.pid, places.socket)
@@ -211,7 +217,7 @@ async function launch(
       if (DATA_IN_USE.test(await readFrom(places, log.from))) {
         // it has opened nothing yet, and would only wait for the data
         server.kill('SIGKILL')
-        return await otherServer(places)
+        return await otherServer(places, options)
       }
       if (hasExited) throw await failedStart(places, log.from)
       if ((await askServer(places)).speaks) {
@@ -227,24 +233,33 @@ async function launch(
   }
 }
 
-/** @throws DATABASE.EMBEDDED_ELSEWHERE if the process that has the data open doesn't come up here */
-async function otherServer(places: EmbeddedHome): Promise<false> {
+/**
+ * What a start that was cut off has left may still come up.
+ *
+ * @throws DATABASE.EMBEDDED_ELSEWHERE if the process that has the data open doesn't come up here
+ */
+async function otherServer(
+  places: EmbeddedHome,
+  { patienceMs = PATIENCE_MS }: EmbeddedOptions,
+): Promise<false> {
   await forgetServer(places)
-  for (const end = performance.now() + OTHER_START_MS; performance.now() < end; await sleep(100)) {
+  for (const end = performance.now() + patienceMs; performance.now() < end; await sleep(100)) {
     if ((await askServer(places)).speaks) return false
   }
   throw new AppError('DATABASE.EMBEDDED_ELSEWHERE', places.home)
 }
 
-/** The log's own words say why: a folder that can't be written, a full disk, data of a newer version. */
+/** The log's first complaint says why: a folder that can't be written, a full disk, data of a newer version. */
 async function failedStart(places: EmbeddedHome, from: number): Promise<AppError> {
-  const lines = (await readFrom(places, from)).split('\n')
-  const reason = lines.findLast((line) => /\[ERROR\](?!.*Aborting)|^ERROR|FATAL/i.test(line))
-  const isFull = lines.some((line) => /No space left|errno: 28\b|Disk is full/i.test(line))
+  const lines = (await readFrom(places, from)).split('\n').map((line) => line.trim())
+  const reason =
+    lines.find((line) => /\[ERROR\]|^ERROR\b|^FATAL\b/.test(line)) ??
+    lines.find((line) => line !== '' && !line.startsWith('Installing'))
+  const isFull = lines.some((line) => /No space left|out of disk space|error:? 28\b/i.test(line))
   const error = isFull
     ? new AppError('DATABASE.FULL')
     : new AppError('DATABASE.EMBEDDED_FAILED', places.log)
-  return reason === undefined ? error : error.because(new Error(reason.trim()))
+  return reason === undefined ? error : error.because(new Error(reason))
 }
 
 async function openLog(places: EmbeddedHome): Promise<{ file: FileHandle; from: number }> {
