@@ -31,11 +31,18 @@ const test = house
     return { folder, home, serving }
   })
 
-/** Every command, with something for each argument. */
+/** Every command, with something for each argument and option that it must have. */
 function commandLines(command: Command, path: readonly string[] = []): string[][] {
   if (command.commands.length > 0)
     return command.commands.flatMap((child) => commandLines(child, [...path, child.name()]))
-  return [[...path, ...command.registeredArguments.map(() => 'acme')]]
+  const needed = command.options.filter(({ mandatory }) => mandatory)
+  return [
+    [
+      ...path,
+      ...command.registeredArguments.map(() => 'acme'),
+      ...needed.flatMap(({ long }) => [long ?? '', 'acme']),
+    ],
+  ]
 }
 
 const program = () => {
