@@ -111,6 +111,18 @@ const caught =
 export const withContext = <Args extends unknown[]>(
   runtime: Runtime,
   work: Work<OpenSession, Args>,
+) => withPlatform(runtime, work, false)
+
+/** For a command that reads or changes the whole fleet: it says first which platform that is. */
+export const withFleet = <Args extends unknown[]>(
+  runtime: Runtime,
+  work: Work<OpenSession, Args>,
+) => withPlatform(runtime, work, true)
+
+const withPlatform = <Args extends unknown[]>(
+  runtime: Runtime,
+  work: Work<OpenSession, Args>,
+  isFleet: boolean,
 ) =>
   withSession<Args>(runtime, async (session, ...args) => {
     const { openPlatform } = await import('../core/platform/open-platform.js')
@@ -121,7 +133,9 @@ export const withContext = <Args extends unknown[]>(
       report: (step) => session.terminal.live(`${step} …`),
     })
     await using _ = ctx
-    session.terminal.platform(describePlatform(ctx), startedServer)
+    // which embedded one it is, follows from the current folder
+    if (isFleet || ctx.access.embeddedHome !== undefined)
+      session.terminal.platform(describePlatform(ctx), startedServer)
     try {
       await work({ ...session, ctx, startedServer }, ...args)
     } finally {

@@ -25,8 +25,8 @@ import {
 import { isProcessAlive, runOf } from '../../../src/core/processes.js'
 import { isCampaign } from '../../support/campaign.js'
 import { codeOf } from '../../support/code-of.js'
-import { runCli } from '../../support/run-cli.js'
 import { startBin } from '../../support/process.js'
+import { runCli } from '../../support/run-cli.js'
 import { ROOT } from '../../support/source-files.js'
 import { makeThrowAwayFolder } from '../../support/throw-away-folder.js'
 

@@ -1,7 +1,7 @@
 import { readAuditKey } from '../../../core/audit/audit-key.js'
 import { pruneAudit } from '../../../core/audit/prune-audit.js'
 import { createCommand } from '../../command.js'
-import { type Runtime, withContext } from '../../runtime.js'
+import { type Runtime, withFleet } from '../../runtime.js'
 import { readSince } from './shown.js'
 
 type Options = { readonly before: string; readonly yes?: true }
@@ -18,7 +18,7 @@ export const auditPrune = (runtime: Runtime) =>
     .requiredOption('--before <time>', '400d ago, a date or an RFC 3339 time')
     .option('--yes', 'do not ask')
     .action(
-      withContext(runtime, async ({ ctx, terminal }, options: Options) => {
+      withFleet(runtime, async ({ ctx, terminal }, options: Options) => {
         const before = readSince(options.before, ctx.now())
         const question = `Remove the audit trail before ${before.toISOString()} for good?`
         if (!options.yes && !(await terminal.confirm(question, '--yes')))

@@ -2,7 +2,7 @@ import { toInvoiceObject } from '../../../core/billing/invoice.js'
 import { instantSchema, parse } from '../../../core/parse.js'
 import { type BillingStep, runBilling } from '../../../core/subscriptions/run-billing.js'
 import { createCommand } from '../../command.js'
-import { type Runtime, withContext } from '../../runtime.js'
+import { type Runtime, withFleet } from '../../runtime.js'
 import { periodText } from '../invoice/shown.js'
 import { money } from '../plan/shown.js'
 
@@ -20,7 +20,7 @@ export const billingRun = (runtime: Runtime) =>
     .option('--as-of <time>', 'close what has ended by then: a date or an RFC 3339 time')
     .option('--yes', 'do not ask where that time is still to come')
     .action(
-      withContext(runtime, async ({ ctx, terminal, signal }, options: Options) => {
+      withFleet(runtime, async ({ ctx, terminal, signal }, options: Options) => {
         if (options.asOf !== undefined && parse(instantSchema, options.asOf) > ctx.now()) {
           const question = `${options.asOf} is still to come: what is used until then would be on no invoice. Close the periods all the same?`
           if (!options.yes && !(await terminal.confirm(question, '--yes')))

@@ -1,7 +1,7 @@
 import { text } from 'node:stream/consumers'
 import { addServer } from '../../../core/fleet/add-server.js'
 import { createCommand } from '../../command.js'
-import { type Runtime, withContext } from '../../runtime.js'
+import { type Runtime, withFleet } from '../../runtime.js'
 
 type Options = {
   readonly capacity: string
@@ -35,7 +35,7 @@ export const serverAdd = (runtime: Runtime) =>
       'file with the key of that certificate (default: VALIDONX_DATABASE_KEY)',
     )
     .action(
-      withContext(
+      withFleet(
         runtime,
         async ({ ctx, terminal }, name: string, { capacity, tls, ca, cert, key }: Options) => {
           // never an argument: those can be read by every user of the machine

@@ -1,6 +1,6 @@
 import { listServers } from '../../../core/servers/database-server-store.js'
 import { createCommand } from '../../command.js'
-import { type Runtime, withContext } from '../../runtime.js'
+import { type Runtime, withFleet } from '../../runtime.js'
 
 export const serverList = (runtime: Runtime) =>
   createCommand({
@@ -8,7 +8,7 @@ export const serverList = (runtime: Runtime) =>
     about: 'list the database servers that hold tenants',
     examples: [['server list', 'with how full each is']],
   }).action(
-    withContext(runtime, async ({ ctx, terminal }) => {
+    withFleet(runtime, async ({ ctx, terminal }) => {
       await terminal.rows(
         await listServers(ctx.platform),
         [

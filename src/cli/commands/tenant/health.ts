@@ -4,7 +4,7 @@ import { describeDrift, examineFleet } from '../../../core/fleet/examine-fleet.j
 import type { DriftGroup, FleetHealth, TenantHealth } from '../../../core/fleet/health.js'
 import { mend, planMendings } from '../../../core/fleet/mend-fleet.js'
 import { createCommand } from '../../command.js'
-import { type OpenSession, type Runtime, withContext } from '../../runtime.js'
+import { type OpenSession, type Runtime, withFleet } from '../../runtime.js'
 import { formatFields, printable, type Terminal } from '../../terminal.js'
 
 const WATCH_EVERY_S = 10
@@ -38,7 +38,7 @@ export const tenantHealth = (runtime: Runtime) =>
     .option('--fix', 'mend what can be mended safely')
     .option('--yes', 'mend without asking')
     .action(
-      withContext(runtime, async (session, slugs: string[], options: Options) => {
+      withFleet(runtime, async (session, slugs: string[], options: Options) => {
         if (slugs.length === 0 && !options.all)
           throw new AppError('USAGE.INVALID', 'Name tenants, or say --all.')
         if (slugs.length > 0 && options.all)

@@ -2,7 +2,7 @@ import { AppError } from '../../../core/errors.js'
 import { TENANT_STATUSES, type TenantStatus } from '../../../core/tenants/tenant.js'
 import { listTenants } from '../../../core/tenants/tenant-store.js'
 import { createCommand } from '../../command.js'
-import { type Runtime, withContext } from '../../runtime.js'
+import { type Runtime, withFleet } from '../../runtime.js'
 
 const PAGE = 500
 
@@ -17,7 +17,7 @@ export const tenantList = (runtime: Runtime) =>
   })
     .option('--status <status>', `only those that are ${TENANT_STATUSES.join(', ')}`)
     .action(
-      withContext(runtime, async ({ ctx, terminal }, { status }: { status?: string }) => {
+      withFleet(runtime, async ({ ctx, terminal }, { status }: { status?: string }) => {
         if (status !== undefined && !(TENANT_STATUSES as readonly string[]).includes(status)) {
           throw new AppError(
             'USAGE.INVALID',

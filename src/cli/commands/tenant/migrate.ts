@@ -11,7 +11,7 @@ import { DEFAULT_TERMS, shortId } from '../../../core/fleet/rollout.js'
 import type { RolloutOutcome } from '../../../core/fleet/run-rollout.js'
 import type { TenantStatus } from '../../../core/tenants/tenant.js'
 import { collect, createCommand } from '../../command.js'
-import { type OpenSession, type Runtime, withContext } from '../../runtime.js'
+import { type OpenSession, type Runtime, withFleet } from '../../runtime.js'
 import type { Terminal } from '../../terminal.js'
 import { nothingText, planObject, planText } from './plan-text.js'
 import {
@@ -105,7 +105,7 @@ export const tenantMigrate = (runtime: Runtime) =>
     .option('--summary <path>', 'write a summary in Markdown to this file')
     .option('--yes', 'take migrations back without asking; the plan is printed all the same')
     .action(
-      withContext(runtime, async (session, slugs: string[], options: Options) => {
+      withFleet(runtime, async (session, slugs: string[], options: Options) => {
         const request = await requestOf(session, slugs, options)
         if (options.check || options.dryRun) {
           await showPlan(session, await planOnly(session, request), options)

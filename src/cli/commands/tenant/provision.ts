@@ -3,7 +3,7 @@ import { provisionTenant } from '../../../core/provisioning/provision-tenant.js'
 import { nameFromSlug } from '../../../core/tenants/tenant.js'
 import { findTenant } from '../../../core/tenants/tenant-store.js'
 import { createCommand } from '../../command.js'
-import { type OpenSession, type Runtime, withContext } from '../../runtime.js'
+import { type OpenSession, type Runtime, withFleet } from '../../runtime.js'
 import { reportStages, showProvisioned } from './shown.js'
 
 type Options = {
@@ -35,7 +35,7 @@ export const tenantProvision = (runtime: Runtime) =>
     .option('--owner-email <address>', 'makes this person its owner')
     .option('--server <name>', 'the database server for it (default: the one with the most room)')
     .action(
-      withContext(runtime, async (session, slug: string, options: Options) => {
+      withFleet(runtime, async (session, slug: string, options: Options) => {
         const { ctx, terminal, signal } = session
         const wish = { slug, ...(await completed(session, slug, options)) }
         await provisionTenant(ctx, wish, {

@@ -1,6 +1,6 @@
 import { reinstateTenant } from '../../../core/tenants/change-status.js'
 import { createCommand } from '../../command.js'
-import { type Runtime, withContext } from '../../runtime.js'
+import { type Runtime, withFleet } from '../../runtime.js'
 
 export const tenantReinstate = (runtime: Runtime) =>
   createCommand({
@@ -10,7 +10,7 @@ export const tenantReinstate = (runtime: Runtime) =>
   })
     .argument('<slug>', 'the tenant')
     .action(
-      withContext(runtime, async ({ ctx, terminal }, slug: string) => {
+      withFleet(runtime, async ({ ctx, terminal }, slug: string) => {
         const tenant = await reinstateTenant(ctx, { slug })
         await terminal.record(
           { slug: tenant.slug, status: tenant.status },

@@ -2,7 +2,7 @@ import { AppError } from '../../../core/errors.js'
 import type { Rollout, RolloutTenantStatus } from '../../../core/fleet/rollout.js'
 import { countByStatus, getRollout, listRolloutTenants } from '../../../core/fleet/rollout-store.js'
 import { createCommand } from '../../command.js'
-import { type Runtime, withContext } from '../../runtime.js'
+import { type Runtime, withFleet } from '../../runtime.js'
 import { formatFields } from '../../terminal.js'
 import { targetText } from './plan-text.js'
 import { failedTenant, failureTable } from './rollout-view.js'
@@ -24,62 +24,59 @@ export const rolloutShow = (runtime: Runtime) =>
     .argument('<id>', 'its id, or the end of it')
     .option('--status <status>', `with --json only tenants that are ${STATUSES.join(', ')}`)
     .action(
-      withContext(
-        runtime,
-        async ({ ctx, terminal }, id: string, { status }: { status?: string }) => {
-          if (status !== undefined && !STATUSES.includes(status as RolloutTenantStatus)) {
-            throw new AppError(
-              'USAGE.INVALID',
-              `"${status}" is no status. Choose one of ${STATUSES.join(', ')}.`,
-            )
-          }
-          const rollout = await getRollout(ctx.platform, id)
-          const counts = await countByStatus(ctx.platform, rollout.id)
-          const shown: RolloutTenantStatus[] =
-            status !== undefined ? [status as RolloutTenantStatus] : terminal.json ? [] : ['failed']
-          const tenants = await listRolloutTenants(ctx.platform, rollout.id, shown)
-          const object = {
-            ...rolloutObject(rollout),
-            counts,
-            tenants: tenants.map((tenant) => ({
-              tenant: tenant.slug,
-              status: tenant.status,
-              batch: tenant.batch,
-              attempts: tenant.attempts,
-              planned: tenant.planned,
-              applied: tenant.applied,
-              started_at: tenant.startedAt ?? null,
-              finished_at: tenant.finishedAt ?? null,
-              error_code: tenant.errorCode ?? null,
-              error: tenant.error ?? null,
-            })),
-          }
-          await terminal.record(object, () => {
-            const fields = formatFields([
-              ['rollout', rollout.id],
-              ['status', rollout.status],
-              ['target', targetText(rollout)],
-              ['started', `${rollout.startedAt.toISOString()} by ${rollout.startedBy}`],
-              ['finished', rollout.finishedAt?.toISOString()],
-              [
-                'tenants',
-                Object.entries(counts)
-                  .map(([name, count]) => `${count} ${name}`)
-                  .join(', '),
-              ],
-              [
-                'terms',
-                `canary ${rollout.canary}, batches of ${rollout.batchSize}, ${rollout.concurrency} at once on a server, up to ${rollout.maxFailures} failures`,
-              ],
-            ])
-            if (tenants.length === 0) return fields
-            const failures = tenants.map(failedTenant)
-            return `${fields}\n\n${failureTable(failures, terminal.columns)}`
-          })
-          if ((counts.failed ?? 0) > 0 && rollout.status !== 'running')
-            terminal.remark('Repair what failed, then: validonx tenant migrate --retry-failed')
-        },
-      ),
+      withFleet(runtime, async ({ ctx, terminal }, id: string, { status }: { status?: string }) => {
+        if (status !== undefined && !STATUSES.includes(status as RolloutTenantStatus)) {
+          throw new AppError(
+            'USAGE.INVALID',
+            `"${status}" is no status. Choose one of ${STATUSES.join(', ')}.`,
+          )
+        }
+        const rollout = await getRollout(ctx.platform, id)
+        const counts = await countByStatus(ctx.platform, rollout.id)
+        const shown: RolloutTenantStatus[] =
+          status !== undefined ? [status as RolloutTenantStatus] : terminal.json ? [] : ['failed']
+        const tenants = await listRolloutTenants(ctx.platform, rollout.id, shown)
+        const object = {
+          ...rolloutObject(rollout),
+          counts,
+          tenants: tenants.map((tenant) => ({
+            tenant: tenant.slug,
+            status: tenant.status,
+            batch: tenant.batch,
+            attempts: tenant.attempts,
+            planned: tenant.planned,
+            applied: tenant.applied,
+            started_at: tenant.startedAt ?? null,
+            finished_at: tenant.finishedAt ?? null,
+            error_code: tenant.errorCode ?? null,
+            error: tenant.error ?? null,
+          })),
+        }
+        await terminal.record(object, () => {
+          const fields = formatFields([
+            ['rollout', rollout.id],
+            ['status', rollout.status],
+            ['target', targetText(rollout)],
+            ['started', `${rollout.startedAt.toISOString()} by ${rollout.startedBy}`],
+            ['finished', rollout.finishedAt?.toISOString()],
+            [
+              'tenants',
+              Object.entries(counts)
+                .map(([name, count]) => `${count} ${name}`)
+                .join(', '),
+            ],
+            [
+              'terms',
+              `canary ${rollout.canary}, batches of ${rollout.batchSize}, ${rollout.concurrency} at once on a server, up to ${rollout.maxFailures} failures`,
+            ],
+          ])
+          if (tenants.length === 0) return fields
+          const failures = tenants.map(failedTenant)
+          return `${fields}\n\n${failureTable(failures, terminal.columns)}`
+        })
+        if ((counts.failed ?? 0) > 0 && rollout.status !== 'running')
+          terminal.remark('Repair what failed, then: validonx tenant migrate --retry-failed')
+      }),
     )
 
 export const rolloutObject = (rollout: Rollout) => ({

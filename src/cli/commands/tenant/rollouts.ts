@@ -1,7 +1,7 @@
 import { shortId } from '../../../core/fleet/rollout.js'
 import { countByStatus, listRollouts } from '../../../core/fleet/rollout-store.js'
 import { createCommand } from '../../command.js'
-import { type Runtime, withContext } from '../../runtime.js'
+import { type Runtime, withFleet } from '../../runtime.js'
 import { targetText } from './plan-text.js'
 import { rolloutObject } from './rollout.js'
 
@@ -16,7 +16,7 @@ export const tenantRollouts = (runtime: Runtime) =>
       ['tenant rollout show <id>', 'one of them, tenant by tenant'],
     ],
   }).action(
-    withContext(runtime, async ({ ctx, terminal }) => {
+    withFleet(runtime, async ({ ctx, terminal }) => {
       const rollouts = []
       for (const rollout of await listRollouts(ctx.platform, SHOWN))
         rollouts.push({ rollout, counts: await countByStatus(ctx.platform, rollout.id) })

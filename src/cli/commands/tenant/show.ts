@@ -4,7 +4,7 @@ import { listStageRecords } from '../../../core/provisioning/stage-store.js'
 import { getServerById } from '../../../core/servers/database-server-store.js'
 import { getTenant } from '../../../core/tenants/tenant-store.js'
 import { createCommand } from '../../command.js'
-import { type Runtime, withContext } from '../../runtime.js'
+import { type Runtime, withFleet } from '../../runtime.js'
 import { formatFields, formatTable } from '../../terminal.js'
 
 export const tenantShow = (runtime: Runtime) =>
@@ -18,7 +18,7 @@ export const tenantShow = (runtime: Runtime) =>
   })
     .argument('<slug>', 'the tenant')
     .action(
-      withContext(runtime, async ({ ctx, terminal }, slug: string) => {
+      withFleet(runtime, async ({ ctx, terminal }, slug: string) => {
         const tenant = await getTenant(ctx.platform, slug)
         const plan = await getPlanById(ctx.platform, tenant.planId)
         const server = await getServerById(ctx.platform, tenant.serverId)

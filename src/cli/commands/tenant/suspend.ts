@@ -1,6 +1,6 @@
 import { suspendTenant } from '../../../core/tenants/change-status.js'
 import { createCommand } from '../../command.js'
-import { type Runtime, withContext } from '../../runtime.js'
+import { type Runtime, withFleet } from '../../runtime.js'
 
 export const tenantSuspend = (runtime: Runtime) =>
   createCommand({
@@ -15,7 +15,7 @@ export const tenantSuspend = (runtime: Runtime) =>
     .option('--reason <text>', 'why, for the record')
     .option('--yes', 'do not ask')
     .action(
-      withContext(
+      withFleet(
         runtime,
         async ({ ctx, terminal }, slug: string, options: { reason?: string; yes?: true }) => {
           const question = `Close "${slug}" to all its callers?`
