@@ -51,6 +51,7 @@ const program = () => {
     ...{ stdin, stdout, stderr, environment: {}, folder: '/' },
     setExit: () => {},
     onStop: () => () => {},
+    onCrash: () => () => {},
   })
 }
 
