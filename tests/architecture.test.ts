@@ -61,7 +61,7 @@ const PLAN: Readonly<Record<string, readonly string[]>> = {
   server: [...NOUNS],
   cli: [...NOUNS, 'core/fleet', 'core/provisioning', 'core/platform', 'seeds'],
   // the one door from the terminal to the server, opened only to serve
-  'cli/serving': ['core', 'core/platform', 'cli', 'server'],
+  'cli/serving': ['core', 'core/context', 'core/platform', 'cli', 'server'],
 }
 
 /** Files that are rooms of their own. */
