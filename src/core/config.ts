@@ -240,6 +240,12 @@ export const settings = {
       'Seconds that "serve" keeps an idle connection open; set it above the idle timeout of the load balancer',
     schema: seconds(65, 1, 86_400),
   },
+  redisCa: {
+    variable: 'VALIDONX_REDIS_CA',
+    about:
+      'File with the CA certificates of Redis (PEM), for rediss://; by default those of Node.js are trusted',
+    schema: file(faultOfCertificates).optional(),
+  },
   trustedHops: {
     variable: 'VALIDONX_TRUSTED_HOPS',
     about: 'Proxies of yours in front of "serve": so many entries of X-Forwarded-For are believed',

@@ -123,6 +123,7 @@ export const createRateLimits = (ctx: Pick<Context, 'config' | 'log'>): RateLimi
       periodSeconds: ctx.config.apiRateLimitPeriod,
     },
     redisUrl: ctx.config.redisUrl,
+    redisCa: ctx.config.redisCa,
     prefix: ctx.config.platformDatabase,
     log: ctx.log,
   })

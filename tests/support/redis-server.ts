@@ -11,15 +11,19 @@ export class RedisServer implements AsyncDisposable {
   readonly #folder: string
   #child: ChildProcess | undefined
 
-  private constructor(port: number, folder: string) {
+  private constructor(port: number, folder: string, options: readonly string[]) {
     this.port = port
     this.#folder = folder
+    this.#options = options
   }
 
-  static async start(): Promise<RedisServer> {
+  readonly #options: readonly string[]
+
+  static async start(options: readonly string[] = []): Promise<RedisServer> {
     const server = new RedisServer(
       await freePort(),
       await mkdtemp(join(tmpdir(), 'validonx-redis-')),
+      options,
     )
     await server.start()
     return server
@@ -40,6 +44,7 @@ export class RedisServer implements AsyncDisposable {
         '--dir', this.#folder,
         '--save', '',
         '--appendonly', 'no',
+        ...this.#options,
       ],
       {
         env: { PATH: `${process.env.PATH ?? ''}:/usr/bin:/usr/local/bin` },
@@ -77,7 +82,7 @@ export class RedisServer implements AsyncDisposable {
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer()
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { Redis } from 'ioredis'
 import {
@@ -62,6 +63,8 @@ export class RateLimits {
   constructor(options: {
     readonly defaults: RateLimit
     readonly redisUrl: string | undefined
+    /** File with the CA certificates that a `rediss` URL trusts; by default those of Node.js. */
+    readonly redisCa?: string | undefined
     readonly prefix: string
     readonly log: Log
   }) {
@@ -69,7 +72,7 @@ export class RateLimits {
     this.#prefix = options.prefix
     if (options.redisUrl === undefined) return
     this.#redis = new Redis({
-      ...redisAddress(options.redisUrl),
+      ...redisAddress(options.redisUrl, options.redisCa),
       // a request must not wait for Redis to come back
       enableOfflineQueue: false,
       maxRetriesPerRequest: 1,
@@ -226,7 +229,7 @@ export class RateLimits {
 }
 
 /** With `rediss` the certificate is verified, against the address too. */
-function redisAddress(text: string) {
+function redisAddress(text: string, caFile: string | undefined) {
   const { protocol, user, password, host, port = 6379, path } = readServiceUrl(text)
   return {
     host,
@@ -234,8 +237,16 @@ function redisAddress(text: string) {
     ...(user === '' ? {} : { username: user }),
     ...(password === '' ? {} : { password }),
     db: Number(path.slice(1)),
-    // the name is sent for servers that have many certificates; an IP address must not be
-    ...(protocol === 'rediss' ? { tls: isIP(host) ? {} : { servername: host } } : {}),
+    ...(protocol === 'rediss'
+      ? {
+          tls: {
+            rejectUnauthorized: true,
+            // for servers that have many certificates; an IP address must not be sent
+            ...(isIP(host) ? {} : { servername: host.replace(/\.$/, '') }),
+            ...(caFile === undefined ? {} : { ca: readFileSync(caFile) }),
+          },
+        }
+      : {}),
   }
 }
 

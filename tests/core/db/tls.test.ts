@@ -26,6 +26,7 @@ import {
   initialize,
   openProvisioner,
 } from '../../support/platform.js'
+import { freePort } from '../../support/redis-server.js'
 import { startThrowAwayServer } from '../../support/throw-away-server.js'
 
 const ca = makeCertificate('CA of these tests', { isCa: true })
@@ -96,14 +97,6 @@ const test = base
     databaseTls: 'verify' as const,
     databaseCa: join(folder, 'ca.pem'),
   }))
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await new Promise<void>((done) => probe.once('listening', done))
-  const { port } = probe.address() as { port: number }
-  await new Promise<void>((done) => probe.close(() => done()))
-  return port
-}
 
 const reachOf = (url: string, settings: TlsSettings): Reach => ({
   ...parseDatabaseUrl(url, settings),

@@ -17,6 +17,7 @@ export async function withSharedLimits(
   using limits = new RateLimits({
     defaults: { requests: config.apiRateLimitRequests, periodSeconds: config.apiRateLimitPeriod },
     redisUrl: config.redisUrl,
+    redisCa: config.redisCa,
     prefix: config.platformDatabase,
     log,
   })
