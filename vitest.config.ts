@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
+/** One seed for the whole run, which `tests/support/campaign.ts` reads. */
+process.env.VALIDONX_TEST_SEED ??= String(Math.floor(Math.random() * 2 ** 31))
+
 /** What needs no database: the inner loop. */
 const UNIT = ['tests/**/*.unit.test.ts', 'tests/architecture.test.ts']
 

@@ -20,6 +20,7 @@ import { createWebhook, rotateWebhookSecret } from '../../src/core/webhooks/chan
 import { findSecrets } from '../../src/core/webhooks/webhook-endpoint-store.js'
 import { type App, createApp } from '../../src/server/app.js'
 import { createReadiness } from '../../src/server/readiness.js'
+import { seed } from '../support/campaign.js'
 import { freshSlug, provision, runCli, test } from '../support/house.js'
 import { issueFor } from '../support/license.js'
 import {
@@ -30,10 +31,10 @@ import {
   open,
 } from '../support/platform.js'
 import { startServe } from '../support/process.js'
-import { createRandom, freshSeed } from '../support/random.js'
+import { createRandom } from '../support/random.js'
 
-const random = createRandom(freshSeed())
-const seeded = `(SEED=${random.seed})`
+const random = createRandom(seed)
+const seeded = `(VALIDONX_TEST_SEED=${random.seed})`
 const HOUR_MS = 3_600_000
 
 const keysOf = async (ctx: Context, slug: string): Promise<ApiKey[]> =>

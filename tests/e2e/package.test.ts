@@ -22,7 +22,7 @@ test('the package works where it is installed, without any install script', asyn
     await writeFile(join(folder, 'package.json'), '{"name":"elsewhere","private":true}')
     await run('npm', ['install', `./${tarball}`, '--ignore-scripts', ...quiet], { cwd: folder })
     const validonx = (...argv: string[]) =>
-      run('npx', ['validonx', ...argv], {
+      run(join(folder, 'node_modules/.bin/validonx'), argv, {
         cwd: folder,
         env: { PATH: process.env.PATH ?? '', HOME: folder, ...environment },
       })

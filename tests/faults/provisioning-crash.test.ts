@@ -214,7 +214,7 @@ describe.concurrent('a process that is killed', () => {
     when: random.pick(['before', 'after'] as const),
   }))
   test.for(kills)(
-    `at any command leaves what the next run completes (kill $index of SEED=${seed})`,
+    `at any command leaves what the next run completes (kill $index of VALIDONX_TEST_SEED=${seed})`,
     ({ index, share, when }, { environment, ctx, provisioner, undisturbed }) =>
       inTurn(async () => {
         const slug = `killed-somewhere-${index}`

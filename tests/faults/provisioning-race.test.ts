@@ -2,11 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { thisProcess } from '../../src/core/db/holder.js'
 import { provisionTenant } from '../../src/core/provisioning/provision-tenant.js'
+import { seed, volume } from '../support/campaign.js'
 import { codeOf } from '../support/code-of.js'
 import { freshSlug, test as house, provision } from '../support/house.js'
 import { open } from '../support/platform.js'
 import type { Call } from '../support/provision-many.js'
-import { createRandom, freshSeed } from '../support/random.js'
+import { createRandom } from '../support/random.js'
 import { type Exit, startCli, startScript } from '../support/real-process.js'
 import { standingOf } from '../support/standing.js'
 
@@ -41,11 +42,14 @@ const test = house.extend('workers', { scope: 'file' }, async ({ environment }, 
   return workers
 })
 
-const random = createRandom(freshSeed())
-const rounds = [0, 1, 2].map((round) => ({ round, headStartMs: random.below(500) }))
+const random = createRandom(seed)
+const rounds = Array.from({ length: volume(1, 3) }, (_, round) => ({
+  round,
+  headStartMs: random.below(500),
+}))
 
 test.for(rounds)(
-  `fifty-five provisions of one slug at once, by ten processes, make one tenant (round $round of SEED=${random.seed})`,
+  `fifty-five provisions of one slug at once, by ten processes, make one tenant (round $round of VALIDONX_TEST_SEED=${random.seed})`,
   async ({ round, headStartMs }, { environment, ctx, provisioner, workers }) => {
     const slug = `raced-${round}`
     const plain = freshSlug()

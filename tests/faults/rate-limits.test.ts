@@ -9,12 +9,13 @@ import { enterTenant } from '../../src/core/tenants/scope.js'
 import { createApp } from '../../src/server/app.js'
 import { createReadiness } from '../../src/server/readiness.js'
 import { type Answer, Caller } from '../support/caller.js'
+import { seed } from '../support/campaign.js'
 import { freshSlug, test as house, provision, runCli } from '../support/house.js'
 import { issueFor } from '../support/license.js'
 import { awayFromMonthEnd, MONTH_END_TIMEOUT_MS } from '../support/month.js'
 import { type Environment, initialize, open } from '../support/platform.js'
 import { type Serving, startServe } from '../support/process.js'
-import { createRandom, freshSeed } from '../support/random.js'
+import { createRandom } from '../support/random.js'
 import { RedisServer } from '../support/redis-server.js'
 
 const LIMIT = 100
@@ -26,8 +27,8 @@ const ATTEMPTS = 60
 /** What plan "pro" allows in a month on this platform. */
 const MONTHLY = 50
 
-const random = createRandom(freshSeed())
-const seeded = `(SEED=${random.seed})`
+const random = createRandom(seed)
+const seeded = `(VALIDONX_TEST_SEED=${random.seed})`
 
 const test = house
   .extend('redis', { scope: 'file' }, async ({ environment: _ }, { onCleanup }) => {

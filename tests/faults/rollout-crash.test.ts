@@ -167,7 +167,7 @@ describe('a rollout whose process is killed', () => {
     }
   })
 
-  test(`before or after any statement, ${STATEMENT_KILLS} times: the same command again ends it (SEED=${seed})`, async ({
+  test(`before or after any statement, ${STATEMENT_KILLS} times: the same command again ends it (VALIDONX_TEST_SEED=${seed})`, async ({
     newer,
     ctx,
     provisioner,
@@ -199,7 +199,7 @@ describe('a rollout whose process is killed', () => {
     }
   })
 
-  test(`at ${KILLS} moments, at times with its database server: ${TENANTS} tenants are migrated once, and ${BROKEN} that cannot be are named (SEED=${seed})`, async () => {
+  test(`at ${KILLS} moments, at times with its database server: ${TENANTS} tenants are migrated once, and ${BROKEN} that cannot be are named (VALIDONX_TEST_SEED=${seed})`, async () => {
     // what was committed must be there after a kill
     await using server = await startThrowAwayServer({ durable: true })
     const environment = freshEnvironment(server.databaseUrl)

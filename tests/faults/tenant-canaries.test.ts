@@ -33,7 +33,7 @@ const LEAVES = 10
 const LONGEST_MS = 150_000
 const NOBODY = '01a20a16-e903-7073-8d90-840262d70cf5'
 
-const seeded = `(SEED=${seed})`
+const seeded = `(VALIDONX_TEST_SEED=${seed})`
 
 /** One tenant, with all that it was given, each thing marked as its own. */
 type Home = {
@@ -662,7 +662,7 @@ describe(`of four tenants behind two processes ${seeded}`, () => {
     })
 
     const { foreign, strange, statuses, hasty, left, leaves } = flight
-    const said = `SEED=${seed} ${JSON.stringify({ statuses, hasty, left })}`
+    const said = `VALIDONX_TEST_SEED=${seed} ${JSON.stringify({ statuses, hasty, left })}`
     expect(foreign, said).toEqual([])
     expect(strange, said).toEqual([])
     // the weather was as bad as promised

@@ -11,18 +11,17 @@ import { tenantUser } from '../../src/core/db/user-names.js'
 import { placeOf } from '../../src/core/tenants/scope.js'
 import { getTenant } from '../../src/core/tenants/tenant-store.js'
 import { atMost } from '../support/at-most.js'
+import { seed, volume } from '../support/campaign.js'
 import { CANARY, type Canary, type Door, fly } from '../support/canaries.js'
 import { test as house, provision } from '../support/house.js'
 import { open } from '../support/platform.js'
-import { createRandom, freshSeed, type Random } from '../support/random.js'
+import { createRandom, type Random } from '../support/random.js'
 
-const TENANTS = 200
-const QUERIES = 10_000
+const TENANTS = volume(50, 200)
+const QUERIES = volume(3_000, 10_000)
 const CONNECTIONS = 16
 const ABORTED = 'SERVER.INTERNAL: Error: aborted'
 const ABANDONED = 'SERVER.INTERNAL: Error: abandoned'
-
-const seed = freshSeed()
 
 const ask = <Row>(connection: Connection, sql: string, prepared = false): Promise<Row[]> =>
   new Promise((done, fail) => {
@@ -199,10 +198,12 @@ async function marksOf(
   return marks
 }
 
-describe('of two hundred tenants on sixteen connections', () => {
-  test('each reads and writes its own rows alone, whoever leaves early and whatever session dies', {
-    timeout: 240_000,
-  }, async ({ crowded, provisioner, tenants }) => {
+describe(`of ${TENANTS} tenants on ${CONNECTIONS} connections`, () => {
+  test('each reads and writes its own rows alone, whoever leaves early and whatever session dies', async ({
+    crowded,
+    provisioner,
+    tenants,
+  }) => {
     const random = createRandom(seed)
     const traces: Traces = { cut: new Set(), written: new Map() }
     const landed = new AbortController()
@@ -222,7 +223,7 @@ describe('of two hundred tenants on sixteen connections', () => {
     const { mostSessions, kills } = await patrolling
 
     const { rows, uses, errors, foreign } = flight
-    const said = `SEED=${seed} ${JSON.stringify({ rows, uses, errors, kills })}`
+    const said = `VALIDONX_TEST_SEED=${seed} ${JSON.stringify({ rows, uses, errors, kills })}`
     expect(foreign, said).toEqual([])
     expect(rows, said).toBeGreaterThan(QUERIES / 2)
     expect(mostBound, said).toBe(CONNECTIONS)
@@ -243,9 +244,7 @@ describe('of two hundred tenants on sixteen connections', () => {
     expect(lost, said).toEqual([])
 
     // and all is as before: nothing is held, nobody waits, and every door opens
-    await expect
-      .poll(() => gaugesOf(crowded).bound - gaugesOf(crowded).idle, { timeout: 30_000 })
-      .toBe(0)
+    await expect.poll(() => gaugesOf(crowded).bound - gaugesOf(crowded).idle).toBe(0)
     expect(gaugesOf(crowded).waiting).toBe(0)
     const { read, builder, prepared } = doorsOf(crowded, random, traces)
     for (const tenant of tenants) {
@@ -253,7 +252,7 @@ describe('of two hundred tenants on sixteen connections', () => {
         expect(await door?.(tenant)).toEqual([{ canary: tenant.id }])
     }
     await expect
-      .poll(async () => (await sessionsOf(provisioner, tenants)).length, { timeout: 30_000 })
+      .poll(async () => (await sessionsOf(provisioner, tenants)).length)
       .toBe(gaugesOf(crowded).bound)
   })
 
@@ -284,6 +283,6 @@ describe('of two hundred tenants on sixteen connections', () => {
 
     await new Promise<void>((done) => pool.end(() => done()))
     expect(flight.errors).toEqual({})
-    expect(flight.foreign.length, `SEED=${seed}`).toBeGreaterThan(0)
+    expect(flight.foreign.length, `VALIDONX_TEST_SEED=${seed}`).toBeGreaterThan(0)
   })
 })

@@ -5,10 +5,11 @@ import { parseDatabaseUrl } from '../../src/core/db/server-address.js'
 import { newId } from '../../src/core/ids.js'
 import { overrideEntitlement } from '../../src/core/subscriptions/override-entitlement.js'
 import type { TenantScope } from '../../src/core/tenants/scope.js'
+import { seed } from '../support/campaign.js'
 import { test as house } from '../support/house.js'
 import { makeMember } from '../support/member.js'
 import { startServers } from '../support/process.js'
-import { createRandom, freshSeed } from '../support/random.js'
+import { createRandom } from '../support/random.js'
 import { openShop } from '../support/shop.js'
 
 const LIMIT = 100
@@ -18,8 +19,8 @@ const FREED = 30
 const PATIENCE = { timeout: 300_000 }
 const CONNECTIONS = 20
 
-const random = createRandom(freshSeed())
-const seeded = `(SEED=${random.seed})`
+const random = createRandom(seed)
+const seeded = `(VALIDONX_TEST_SEED=${random.seed})`
 
 /** What is counted, and how much one call asks for. */
 type Code = 'products.max' | 'licenses.max' | 'activations.total' | 'webhook_endpoints.max'

@@ -15,7 +15,7 @@ const KILLS = volume(10, 100)
 /** Each is killed before it has sent more than so many commands. */
 const LONGEST = 300
 
-test(`every committed change has exactly one row of the trail, wherever kill -9 strikes between change, relay and seal (SEED=${seed})`, async ({
+test(`every committed change has exactly one row of the trail, wherever kill -9 strikes between change, relay and seal (VALIDONX_TEST_SEED=${seed})`, async ({
   ctx,
   environment,
   provisioner,

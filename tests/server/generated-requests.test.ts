@@ -7,6 +7,7 @@ import { newId } from '../../src/core/ids.js'
 import { mintLicenseKey } from '../../src/core/licensing/license.js'
 import { revokeActivation } from '../../src/core/licensing/revoke-activation.js'
 import { suspendTenant } from '../../src/core/tenants/change-status.js'
+import { seed, volume } from '../support/campaign.js'
 import { anyJson, anyText, type Known, nearlyValidBy, validBy } from '../support/from-schema.js'
 import { test as house } from '../support/house.js'
 import {
@@ -18,11 +19,11 @@ import {
   OpenApiContract,
   type OpenApiDocument,
 } from '../support/openapi.js'
-import { freshSeed } from '../support/random.js'
 import { fromElsewhere, openShop } from '../support/shop.js'
 
-const SEED = freshSeed()
-const FOR_EACH_OPERATION = 2_000
+const FOR_EACH_OPERATION = volume(500, 2_000)
+/** What comes rarely may take more requests than those that are promised. */
+const ROUNDS_AT_MOST = 8
 const OPERATIONS = 5
 /** The Integration API; tenant-generated-requests.test.ts has the rest of the document. */
 const BASE = '/v1/integration/'
@@ -353,7 +354,7 @@ const endpointCalled = (endpoints: readonly Endpoint[], id: string): Endpoint =>
   return found
 }
 
-describe(`requests generated from the OpenAPI document (seed ${SEED})`, () => {
+describe(`requests generated from the OpenAPI document (VALIDONX_TEST_SEED=${seed})`, () => {
   test.for(Object.entries(PLANTED))(
     'find %s',
     PATIENCE,
@@ -365,7 +366,7 @@ describe(`requests generated from the OpenAPI document (seed ${SEED})`, () => {
         ask: withFault(ask, spoil),
       })
 
-      const outcome = await fc.check(property, { seed: SEED, numRuns: 500, endOnFailure: true })
+      const outcome = await fc.check(property, { seed, numRuns: 500, endOnFailure: true })
 
       expect(outcome.failed).toBe(true)
       expect(String(outcome.errorInstance)).toMatch(found)
@@ -392,14 +393,14 @@ describe(`requests generated from the OpenAPI document (seed ${SEED})`, () => {
         ask: async () => accepted,
       })
 
-      const outcome = await fc.check(property, { seed: SEED, numRuns: 500, endOnFailure: true })
+      const outcome = await fc.check(property, { seed, numRuns: 500, endOnFailure: true })
 
       expect([accepted.status, outcome.failed]).toEqual([200, true])
       expect(String(outcome.errorInstance)).toMatch(/200 to a body that the document does not take/)
     },
   )
 
-  test(`cover all ${OPERATIONS} operations with at least 5,000 requests`, ({
+  test(`cover all ${OPERATIONS} operations with at least ${volume(2_500, 5_000)} requests`, ({
     contract: { endpoints },
   }) => {
     expect(endpoints.map(({ operation }) => operation.operationId).sort()).toEqual([
@@ -409,7 +410,7 @@ describe(`requests generated from the OpenAPI document (seed ${SEED})`, () => {
       'validateActivation',
       'validateLicense',
     ])
-    expect(endpoints.length * FOR_EACH_OPERATION).toBeGreaterThanOrEqual(5_000)
+    expect(endpoints.length * FOR_EACH_OPERATION).toBeGreaterThanOrEqual(volume(2_500, 5_000))
   })
 
   test.for([
@@ -433,7 +434,9 @@ describe(`requests generated from the OpenAPI document (seed ${SEED})`, () => {
         },
       )
 
-      await fc.assert(property, { seed: SEED, numRuns: FOR_EACH_OPERATION })
+      const isMissing = (): boolean => statuses.some((status) => !seen.has(status))
+      for (let round = 0; round === 0 || (isMissing() && round < ROUNDS_AT_MOST); round += 1)
+        await fc.assert(property, { seed: seed + round, numRuns: FOR_EACH_OPERATION })
 
       expect(count).toBeGreaterThanOrEqual(FOR_EACH_OPERATION)
       // all that can be brought about was

@@ -5,7 +5,7 @@ export const isCampaign = process.env.VALIDONX_TEST_CAMPAIGN === '1'
 export const volume = (usual: number, full: number): number => (isCampaign ? full : usual)
 
 /**
- * The seed of the generated tests. Set VALIDONX_TEST_SEED to repeat a run; a generated test names
- * the seed in its failure.
+ * The seed of everything that a test chooses at random, one for the whole run. The run prints it, and
+ * so does a failure; set VALIDONX_TEST_SEED to have the same choices again.
  */
 export const seed = Number(process.env.VALIDONX_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31))

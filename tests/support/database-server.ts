@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises'
 import type { TestProject } from 'vitest/node'
 import { startEmbeddedServer, stopEmbeddedServer } from '../../src/core/db/embedded-server.js'
 import { formatDatabaseUrl } from '../../src/core/db/server-address.js'
+import { isCampaign, seed } from './campaign.js'
 import { makeThrowAwayFolder } from './throw-away-folder.js'
 
 declare module 'vitest' {
@@ -15,6 +16,7 @@ declare module 'vitest' {
 
 /** One throw-away server for the whole run, by the project's own launcher; or the one that is given. */
 export async function setup({ provide }: TestProject): Promise<(() => Promise<void>) | undefined> {
+  process.stderr.write(`VALIDONX_TEST_SEED=${seed}${isCampaign ? ', at full size' : ''}\n`)
   const given = process.env.VALIDONX_TEST_DATABASE_URL
   if (given) {
     provide('databaseUrl', given)

@@ -7,10 +7,6 @@ export type Random = {
   pick<T>(list: readonly T[]): T
 }
 
-/** A new seed for each run, or the one in SEED: a failure names its seed, and so can be had again. */
-export const freshSeed = (): number =>
-  process.env.SEED ? Number(process.env.SEED) : Math.floor(Math.random() * 2 ** 32)
-
 /** Mulberry32 (Tommy Ettinger, public domain): the same seed gives the same choices. */
 export function createRandom(seed: number): Random {
   let state = seed >>> 0

@@ -53,6 +53,11 @@ export class RealProcess implements AsyncDisposable {
     })
   }
 
+  /** What it has printed on stdout so far. */
+  get out(): string {
+    return this.#out
+  }
+
   signal(name: NodeJS.Signals): void {
     this.#child.kill(name)
   }

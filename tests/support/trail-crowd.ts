@@ -29,7 +29,7 @@ export type Crowd = {
   readonly seed: number
   readonly slugs: readonly string[]
   readonly writers: number
-  /** So many are committed before it ends. */
+  /** It ends once so many are committed and it was told that it is enough. */
   readonly events: number
 }
 
@@ -92,6 +92,7 @@ async function run(
   ctx: Context,
   { name, seed, slugs, writers, events }: Crowd,
   say: (written: Written) => void,
+  isEnough: () => boolean,
 ): Promise<void> {
   await using keeper = new TrailKeeper(ctx)
   let committed = 0
@@ -99,7 +100,7 @@ async function run(
     Array.from({ length: writers }, async (_, writer) => {
       const random = createRandom(seed * 100 + writer)
       const scope = await enterTenant(ctx, slugs[writer % slugs.length] ?? '')
-      for (let index = 0; committed < events; index += 1) {
+      for (let index = 0; committed < events || !isEnough(); index += 1) {
         const id = `${name}-${writer}-${index}`
         const fails = random.below(12) === 0
         // now and then one that lasts while hundreds of others come and go
@@ -146,10 +147,20 @@ if (CROWD) {
   const ctx = await open(environment, {
     log: createLog('warn', (line) => void process.stderr.write(line)),
   })
-  process.stdout.write('ready\n')
-  await run(ctx, JSON.parse(CROWD) as Crowd, (written) => {
-    process.stdout.write(`${JSON.stringify(written)}\n`)
+  let isEnough = false
+  process.stdin.once('data', () => {
+    isEnough = true
+    process.stdin.destroy()
   })
+  process.stdout.write('ready\n')
+  await run(
+    ctx,
+    JSON.parse(CROWD) as Crowd,
+    (written) => {
+      process.stdout.write(`${JSON.stringify(written)}\n`)
+    },
+    () => isEnough,
+  )
   await ctx[Symbol.asyncDispose]()
   process.stdout.write('done\n')
 }

@@ -14,11 +14,10 @@ import { recordAudit } from '../../../src/core/events/audit-store.js'
 import { recordEvent } from '../../../src/core/events/outbox-store.js'
 import { newId } from '../../../src/core/ids.js'
 import { enterTenant, type TenantScope } from '../../../src/core/tenants/scope.js'
+import { seed } from '../../support/campaign.js'
 import { freshSlug, test as house, provision } from '../../support/house.js'
 import { open } from '../../support/platform.js'
-import { createRandom, freshSeed } from '../../support/random.js'
-
-const seed = freshSeed()
+import { createRandom } from '../../support/random.js'
 
 const test = house.extend('trail', { scope: 'file' }, async ({ ctx }) => {
   const slug = freshSlug()
@@ -134,7 +133,7 @@ describe('the trail', () => {
     for (const keeper of keepers) await keeper[Symbol.asyncDispose]()
     for (const each of contexts) await each[Symbol.asyncDispose]()
 
-    const said = `SEED=${seed}`
+    const said = `VALIDONX_TEST_SEED=${seed}`
     expect([...followed].sort(), said).toEqual([...written.keys()].sort())
     const sealed = await sealedOf(ctx)
     expect(sealed.map(({ sequence }) => Number(sequence))).toEqual(
@@ -220,7 +219,7 @@ describe('a trail that was tampered with', () => {
       await restore()
     }
 
-    expect(missed, `SEED=${seed}`).toEqual([])
+    expect(missed, `VALIDONX_TEST_SEED=${seed}`).toEqual([])
     expect((await verifyAudit(ctx, trail.key, { anchor })).fault).toBeUndefined()
     await provisioner.run(`drop table ${table}_kept`)
   })
