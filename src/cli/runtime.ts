@@ -186,8 +186,8 @@ export function tell(runtime: Runtime, terminal: Terminal, thrown: unknown): voi
   const failure = asAppError(thrown)
   runtime.setExit(failure.exit)
   if (terminal.json) {
-    const { code, message, details } = failure
-    terminal.note(JSON.stringify({ error: { code, message, details } }))
+    const { code, message, cliHint: hint, details } = failure
+    terminal.note(JSON.stringify({ error: { code, message, hint, details } }))
     return
   }
   terminal.note(
@@ -197,6 +197,7 @@ export function tell(runtime: Runtime, terminal: Terminal, thrown: unknown): voi
     for (const [field, messages] of Object.entries(failure.details))
       terminal.note(`  ${field}: ${(messages as string[]).join('; ')}`)
   }
+  if (failure.cliHint) terminal.note(`  ${failure.cliHint}`)
   const because = reasonOf(failure)
   if (because) terminal.note(`  because: ${because}`)
 }

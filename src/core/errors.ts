@@ -4,7 +4,10 @@ type Say<Args extends unknown[]> = (...args: Args) => string
 type Entry<Args extends unknown[]> = {
   readonly status: number
   readonly exit: number
+  /** For every caller. */
   readonly say: Say<Args>
+  /** What an operator can do with `validonx`. The terminal prints it; API customers never see it. */
+  readonly cliHint?: (...args: unknown[]) => string
 }
 
 const entry = <Args extends unknown[]>(row: Entry<Args>): Entry<Args> => row
@@ -30,7 +33,7 @@ const TLS_ADVICE: Readonly<Record<TlsCheck, (names: readonly string[]) => string
 }
 
 /**
- * Every way validonx says no. HTTP and the terminal read the same row;
+ * Every way validonx says no. HTTP and the terminal read the same row, but only the terminal its `cliHint`;
  * `tests/core/errors.unit.test.ts` holds this table and docs/errors.md to each other.
  * `status` is the HTTP status, `exit` the process's exit status (sysexits.h).
  */
@@ -407,8 +410,8 @@ export const catalogue = {
   'SERVER.NOT_FOUND': entry({
     status: 404,
     exit: 66,
-    say: (name: string) =>
-      `No database server is registered as "${name}". "validonx server list" shows those that are.`,
+    say: (name: string) => `No database server is registered as "${name}".`,
+    cliHint: () => '"validonx server list" lists those that are.',
   }),
   'SERVER.NO_CAPACITY': entry({
     status: 503,
@@ -429,7 +432,8 @@ export const catalogue = {
     say: (slug?: string) =>
       slug === undefined
         ? 'No such tenant. GET /v1/auth/me lists those that you belong to.'
-        : `No tenant is called "${slug}". "validonx tenant list" shows those that exist.`,
+        : `No tenant is called "${slug}".`,
+    cliHint: () => '"validonx tenant list" lists all tenants.',
   }),
   'TENANT.DIFFERS': entry({
     status: 409,
@@ -441,13 +445,14 @@ export const catalogue = {
     status: 403,
     exit: 65,
     say: (slug: string, status: string) =>
-      `Tenant "${slug}" is ${status}. Its operator learns more from "validonx tenant show ${slug}".`,
+      `Tenant "${slug}" is ${status}, so it can't be used now. Its operator can tell why.`,
+    cliHint: (slug) => `"validonx tenant show ${slug}" shows how far it is.`,
   }),
   'TENANT.STATUS.SUSPENDED': entry({
     status: 403,
     exit: 65,
-    say: (slug: string) =>
-      `Tenant "${slug}" is suspended. Its operator opens it again with "validonx tenant reinstate ${slug}".`,
+    say: (slug: string) => `Tenant "${slug}" is suspended. Its operator can reinstate it.`,
+    cliHint: (slug) => `"validonx tenant reinstate ${slug}" opens it again.`,
   }),
   'TENANT.EXPORT_BUSY': entry({
     status: 503,
@@ -464,7 +469,8 @@ export const catalogue = {
     status: 503,
     exit: 70,
     say: (slug: string) =>
-      `The database of tenant "${slug}" cannot be opened. Its operator learns more from "validonx tenant show ${slug}".`,
+      `The database of tenant "${slug}" cannot be opened. Its operator has to repair it.`,
+    cliHint: (slug) => `"validonx tenant health ${slug}" shows why.`,
   }),
 
   'PROVISIONING.STOPPED': entry({
@@ -501,7 +507,8 @@ export const catalogue = {
   'SUBSCRIPTION.NOT_FOUND': entry({
     status: 404,
     exit: 66,
-    say: () => 'This tenant has no running subscription. "validonx tenant health" tells why.',
+    say: () => 'This tenant has no running subscription. Its operator has to repair it.',
+    cliHint: () => '"validonx tenant health" shows why.',
   }),
   'SUBSCRIPTION.LIMITS_EXCEEDED': entry({
     status: 409,
@@ -520,7 +527,9 @@ export const catalogue = {
     say: (code?: string) =>
       code === undefined
         ? 'No such product in this tenant. Check its id.'
-        : `No product is called "${code}" in this tenant. Create it first; at the terminal --create-product does.`,
+        : `No product is called "${code}" in this tenant. Create it first.`,
+    cliHint: (code) =>
+      code === undefined ? '' : 'With --create-product, "validonx license issue" creates it.',
   }),
   'PRODUCT.EXISTS': entry({
     status: 409,
@@ -645,8 +654,8 @@ export const catalogue = {
   'USER.NOT_FOUND': entry({
     status: 404,
     exit: 66,
-    say: (email: string) =>
-      `No user has the address "${email}". "validonx user list" shows those that exist.`,
+    say: (email: string) => `No user has the address "${email}".`,
+    cliHint: () => '"validonx user list" lists all users.',
   }),
   'USER.EXISTS': entry({
     status: 409,
@@ -656,18 +665,22 @@ export const catalogue = {
   'USER.DISABLED': entry({
     status: 409,
     exit: 65,
-    say: (email: string) => `User "${email}" is disabled. "validonx user enable" opens the door.`,
+    say: (email: string) => `User "${email}" is disabled.`,
+    cliHint: (email) => `"validonx user enable ${email}" lets them log in again.`,
   }),
   'USER.UNVERIFIED': entry({
     status: 409,
     exit: 65,
     say: (email: string) =>
-      `User "${email}" came by an invitation, and nobody has seen that the address is theirs. Give them a password with "validonx user password", or add --unverified.`,
+      `User "${email}" joined by invitation and has not verified this address.`,
+    cliHint: (email) =>
+      `Give them a password with "validonx user password ${email}", or add --unverified.`,
   }),
   'TOKEN.NOT_FOUND': entry({
     status: 404,
     exit: 66,
-    say: (id: string) => `There is no token ${id}. "validonx token list" shows a user's.`,
+    say: (id: string) => `There is no token ${id}.`,
+    cliHint: () => '"validonx token list" lists the tokens of a user.',
   }),
   'MEMBER.NOT_FOUND': entry({
     status: 404,
@@ -697,14 +710,14 @@ export const catalogue = {
   'API_KEY.NOT_FOUND': entry({
     status: 404,
     exit: 66,
-    say: (key: string, slug: string) =>
-      `Tenant "${slug}" has no live API key "${key}". "validonx apikey list --tenant ${slug}" shows those it has.`,
+    say: (key: string, slug: string) => `Tenant "${slug}" has no live API key "${key}".`,
+    cliHint: (_key, slug) => `"validonx apikey list --tenant ${slug}" lists its keys.`,
   }),
   'API_KEY.NONE_SHOWN': entry({
     status: 409,
     exit: 66,
-    say: (slug: string) =>
-      `Tenant "${slug}" has no live API key to rotate. "validonx apikey create --tenant ${slug}" makes one.`,
+    say: (slug: string) => `Tenant "${slug}" has no live API key to rotate. Create one.`,
+    cliHint: (slug) => `"validonx apikey create --tenant ${slug}" creates one.`,
   }),
   'API_KEY.REVOKED_WHILE_SHOWN': entry({
     status: 409,
@@ -721,7 +734,8 @@ export const catalogue = {
     status: 409,
     exit: 64,
     say: (slug: string, prefixes: readonly string[]) =>
-      `Tenant "${slug}" has several live API keys: ${prefixes.join(', ')}. Say which one with --key.`,
+      `Tenant "${slug}" has several live API keys: ${prefixes.join(', ')}. Name one of them.`,
+    cliHint: () => 'Use --key to name it.',
   }),
   'KEYRING.IN_USE': entry({
     status: 409,
@@ -879,11 +893,15 @@ export type ErrorDetails = Readonly<Record<string, unknown>>
 export class AppError<Code extends ErrorCode = ErrorCode> extends Error {
   override readonly name = 'AppError'
   readonly code: Code
+  /** What to do at the terminal; never sent over HTTP. */
+  readonly cliHint: string | undefined
   details: ErrorDetails = {}
 
   constructor(code: Code, ...args: ArgsOf<Code>) {
-    super((catalogue[code].say as Say<unknown[]>)(...args))
+    const { say, cliHint } = catalogue[code] as Entry<unknown[]>
+    super(say(...args))
     this.code = code
+    this.cliHint = cliHint?.(...args) || undefined
   }
 
   get status(): number {

@@ -5,6 +5,14 @@ import { AppError, asAppError, catalogue, type ErrorCode } from '../../src/core/
 import { describeError } from '../../src/core/scrub.js'
 import { ROOT } from '../support/source-files.js'
 
+const tryTo = (write: () => string): string => {
+  try {
+    return write()
+  } catch {
+    return ''
+  }
+}
+
 describe('the catalogue', () => {
   test('and docs/errors.md say the same of every code', async () => {
     const page = await readFile(join(ROOT, 'docs/errors.md'), 'utf8')
@@ -23,6 +31,34 @@ describe('the catalogue', () => {
       expect(meanings).toContain(exit)
       expect(status).toBeGreaterThanOrEqual(400)
     }
+  })
+
+  test('tells callers of the API nothing that only an operator at a terminal can do', () => {
+    // what callers never see: replaced by SERVER.UNAVAILABLE, or thrown by commands alone
+    const masked = /^(DATABASE|REDIS|PLATFORM|CONFIG|LEASE|PROVISIONING)\./
+    const terminalOnly = /^(USAGE|OUTPUT|MIGRATION|ROLLOUT|KEYRING|SERVER\.(ADDRESS|NOT_LISTENING))/
+    const rows = Object.entries(catalogue).filter(
+      ([code]) => !masked.test(code) && !terminalOnly.test(code),
+    )
+    const advice = rows.flatMap(([code, { say }]) => {
+      const write = say as (...args: unknown[]) => string
+      // a list does for a word too; some sentences depend on a word that may be absent
+      const texts = [
+        write(['a'], ['b'], ['c'], ['d']),
+        ...(write.length === 1 ? [tryTo(write)] : []),
+      ]
+      return texts.filter((text) => /validonx |\s--[a-z]/.test(text)).map(() => code)
+    })
+
+    expect(rows.length).toBeGreaterThan(50)
+    expect(advice).toEqual([])
+  })
+
+  test('keeps that for the terminal, as a hint', () => {
+    const error = new AppError('TENANT.DATABASE_MISSING', 'acme')
+
+    expect(error.message).not.toContain('validonx')
+    expect(error.cliHint).toContain('validonx tenant health acme')
   })
 
   test("gives the envelope's type as the code's domain in lower case", () => {
