@@ -89,9 +89,14 @@ export const webUrlSchema = (form: RegExp, message: string) =>
     .refine((text) => URL.canParse(text), message)
     .meta({ format: 'uri' })
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
-export const uuidSchema = z.string().regex(UUID, 'must be a UUID in lower case')
+/** In either case (RFC 9562, section 4); lower case is what is stored. */
+export const uuidSchema = z.string().regex(UUID, 'must be a UUID').toLowerCase()
+
+/** A UUID as it is stored; undefined if the text isn't one. */
+export const readUuid = (text: string): string | undefined =>
+  UUID.test(text) ? text.toLowerCase() : undefined
 
 /**
  * A JSON column as a value. MySQL hands over JSON, MariaDB LONGTEXT, and the driver may have parsed

@@ -3,6 +3,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { z } from 'zod'
 import type { TenantPlace } from '../core/db/tenant-database-manager.js'
 import { AppError, type ErrorCode } from '../core/errors.js'
+import { readUuid } from '../core/parse.js'
 import type { ServerEnv } from './env.js'
 import { success } from './envelope.js'
 import { readJson } from './read-json.js'
@@ -46,6 +47,8 @@ export type Operation = {
     readonly name: string
     readonly description: string
     readonly example: string
+    /** The verb reads any text itself. */
+    readonly isVerbatim?: true
   }
   /** Text to whatever the verb makes of it; the verb's own first line parses it. */
   readonly query?: z.ZodObject
@@ -95,7 +98,7 @@ export function mount<Kind extends Operation>(
         throw new AppError('REQUEST.METHOD_NOT_ALLOWED', 'HEAD', ['GET']).with({ allowed: 'GET' })
       const answer = await each.handle({
         c,
-        id: each.parameter ? plainly(c.req.param(each.parameter.name) ?? '') : '',
+        id: each.parameter ? readParameter(c, each.parameter) : '',
         body: each.body
           ? await readJson(c, each.body.isOptional ? { emptyIs: {} } : {})
           : await assertNoBody(c),
@@ -126,11 +129,17 @@ export function mount<Kind extends Operation>(
 }
 
 /**
- * Whatever a path names is called in visible ASCII. Other text names nothing, but the database would take
- * a blank at its end for none, and not compare letters beyond ASCII at all: it is looked for the way the
- * path spelled it, and not found.
+ * IDs in paths are visible ASCII, and UUIDs may come in upper case. Other text is looked up percent-encoded, so it
+ * misses; the database would ignore a blank at its end, and can't compare letters beyond ASCII.
  */
-const plainly = (id: string): string => (/^[\x21-\x7e]*$/.test(id) ? id : encodeURIComponent(id))
+function readParameter(
+  c: HonoContext<ServerEnv>,
+  { name, isVerbatim }: NonNullable<Operation['parameter']>,
+): string {
+  const text = c.req.param(name) ?? ''
+  if (isVerbatim) return text
+  return readUuid(text) ?? (/^[\x21-\x7e]*$/.test(text) ? text : encodeURIComponent(text))
+}
 
 const NOTHING: Readonly<Record<string, string>> = {}
 

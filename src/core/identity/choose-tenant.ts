@@ -1,5 +1,5 @@
 import { AppError } from '../errors.js'
-import { uuidSchema } from '../parse.js'
+import { readUuid } from '../parse.js'
 import type { Membership } from './token-store.js'
 
 /**
@@ -13,14 +13,15 @@ export function chooseTenant(
   memberships: readonly Membership[],
   wanted: string | undefined,
 ): Membership {
-  if (wanted !== undefined && !uuidSchema.safeParse(wanted).success) {
+  const id = wanted === undefined ? undefined : readUuid(wanted)
+  if (wanted !== undefined && id === undefined) {
     throw new AppError('VALIDATION.FAILED').with({
-      'X-Tenant-ID': ['must be a tenant’s id: a UUID in lower case'],
+      'X-Tenant-ID': ['must be a tenant’s id: a UUID'],
     })
   }
   const [only, ...others] = memberships
-  if (wanted !== undefined) {
-    const chosen = memberships.find(({ tenant }) => tenant.id === wanted)
+  if (id !== undefined) {
+    const chosen = memberships.find(({ tenant }) => tenant.id === id)
     if (!chosen) throw new AppError('TENANT.NOT_FOUND')
     return chosen
   }

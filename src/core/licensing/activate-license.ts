@@ -11,7 +11,7 @@ import { parse } from '../parse.js'
 import type { TenantScope } from '../tenants/scope.js'
 import { type Activation, fingerprintOf } from './activation.js'
 import { findActiveActivation, insertActivation } from './activation-store.js'
-import { isWellFormedLicenseKey, judge, type License } from './license.js'
+import { judge, type License, readLicenseKey } from './license.js'
 import { addSeats, lockLicense } from './license-store.js'
 
 /** The entitlement that says how many instances may use a license at a time. */
@@ -58,15 +58,18 @@ export type ActivationOutcome = {
  *   `details`: current and limit; ENTITLEMENTS.LIMIT_EXCEEDED where the plan's total is reached
  */
 export async function activateLicense(scope: TenantScope, input: unknown, idempotencyKey?: string) {
-  const wish = parse(ActivateLicenseInput, input)
+  const given = parse(ActivateLicenseInput, input)
+  const key = readLicenseKey(given.license_key)
+  if (key === undefined) throw new AppError('LICENSE.NOT_FOUND')
+  // a repeat may spell the key otherwise
+  const wish = { ...given, license_key: key }
   const instanceId = wish.instance_id ?? wish.fingerprint ?? ''
-  if (!isWellFormedLicenseKey(wish.license_key)) throw new AppError('LICENSE.NOT_FOUND')
   return inIdempotentTransaction(
     scope,
     { operation: 'activations.create', key: idempotencyKey, request: wish },
     async (transaction) => {
       const at = scope.now()
-      const locked = await lockLicense(transaction, wish.license_key)
+      const locked = await lockLicense(transaction, key)
       if (!locked) throw new AppError('LICENSE.NOT_FOUND')
       const { license, seatsTaken } = locked
       assertActivatable(license, at)

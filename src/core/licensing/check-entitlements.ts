@@ -5,7 +5,7 @@ import { AppError } from '../errors.js'
 import { parse } from '../parse.js'
 import type { TenantScope } from '../tenants/scope.js'
 import { SEATS } from './activate-license.js'
-import { isWellFormedLicenseKey, judge, type License } from './license.js'
+import { judge, type License, readLicenseKey } from './license.js'
 import { findLicense } from './license-store.js'
 
 const codes = z
@@ -58,7 +58,8 @@ export async function checkEntitlements(
     entitlement_codes,
   } = parse(CheckEntitlementsInput, input)
   if (entitlement_codes) return { byTenant: await askTenant(scope, entitlement_codes) }
-  const license = isWellFormedLicenseKey(key) ? await findLicense(scope, key) : undefined
+  const stored = readLicenseKey(key)
+  const license = stored === undefined ? undefined : await findLicense(scope, stored)
   if (!license) throw new AppError('LICENSE.NOT_FOUND')
   const verdict = judge(license, scope.now())
   if (verdict.code === 'REVOKED') throw new AppError('LICENSE.REVOKED')

@@ -1,14 +1,14 @@
 import type { TenantDb } from '../db/connect.js'
 import { affectedBy, type Bindable, type Executor, insertRows, rowsOf } from '../db/statements.js'
-import { fromJsonColumn } from '../parse.js'
+import { fromJsonColumn, readUuid } from '../parse.js'
 import type { TenantScope } from '../tenants/scope.js'
 import {
   type EffectiveStatus,
-  isWellFormedLicenseKey,
   type License,
   type LicenseEntitlements,
   type LicenseStatus,
   type LicenseType,
+  readLicenseKey,
 } from './license.js'
 import type { LicenseOrder, LicenseRecord } from './license-record.js'
 
@@ -117,18 +117,25 @@ const toRecord = (row: RecordRow): LicenseRecord => ({
   updatedAt: row.updated_at,
 })
 
-/** By its id, or by its key. */
-const BY_NAME = (name: string): string => (isWellFormedLicenseKey(name) ? 'license_key' : 'id')
+/** How a license that is named by its key or its id is looked up; undefined if the text is neither. */
+function byName(name: string): { readonly column: string; readonly value: string } | undefined {
+  const key = readLicenseKey(name)
+  if (key !== undefined) return { column: 'license_key', value: key }
+  const id = readUuid(name)
+  return id === undefined ? undefined : { column: 'id', value: id }
+}
 
 /** @param name the id, or the key */
 export async function findLicenseRecord(
   db: Executor<TenantDb>,
   name: string,
 ): Promise<LicenseRecord | undefined> {
+  const by = byName(name)
+  if (!by) return undefined
   const [row] = await rowsOf<RecordRow>(
     db,
-    `select ${RECORD_COLUMNS} from licenses where ${BY_NAME(name)} = ?`,
-    [name],
+    `select ${RECORD_COLUMNS} from licenses where ${by.column} = ?`,
+    [by.value],
   )
   return row && toRecord(row)
 }
@@ -138,10 +145,12 @@ export async function lockLicenseRecord(
   transaction: Executor<TenantDb>,
   name: string,
 ): Promise<LicenseRecord | undefined> {
+  const by = byName(name)
+  if (!by) return undefined
   const [row] = await rowsOf<RecordRow>(
     transaction,
-    `select ${RECORD_COLUMNS} from licenses where ${BY_NAME(name)} = ? for update`,
-    [name],
+    `select ${RECORD_COLUMNS} from licenses where ${by.column} = ? for update`,
+    [by.value],
   )
   return row && toRecord(row)
 }

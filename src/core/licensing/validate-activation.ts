@@ -1,5 +1,5 @@
 import { AppError } from '../errors.js'
-import { uuidSchema } from '../parse.js'
+import { readUuid } from '../parse.js'
 import type { TenantScope } from '../tenants/scope.js'
 import type { Activation } from './activation.js'
 import { findActivationWithLicense } from './activation-store.js'
@@ -21,9 +21,8 @@ export async function validateActivation(
   scope: TenantScope,
   id: string,
 ): Promise<ActivationValidation> {
-  const found = uuidSchema.safeParse(id).success
-    ? await findActivationWithLicense(scope, id)
-    : undefined
+  const uuid = readUuid(id)
+  const found = uuid === undefined ? undefined : await findActivationWithLicense(scope, uuid)
   if (!found) throw new AppError('ACTIVATION.NOT_FOUND')
   const verdict = judge(found.license, scope.now())
   return { ...found, verdict, valid: found.activation.status === 'active' && verdict.valid }

@@ -7,7 +7,7 @@ import type { TenantPlace } from '../db/tenant-database-manager.js'
 import { AppError } from '../errors.js'
 import { EVENT_SCHEMA_VERSION } from '../events/event.js'
 import { idFrom, newId } from '../ids.js'
-import { entitlementOf, isWellFormedLicenseKey, judge, type License } from '../licensing/license.js'
+import { entitlementOf, judge, type License } from '../licensing/license.js'
 import { LICENSE_COLUMNS, type LicenseRow, toLicense } from '../licensing/license-store.js'
 import type { UsageEvent } from './usage-event.js'
 
@@ -212,10 +212,7 @@ async function loadLicenses(
   connection: Connection,
   reports: readonly UsageReport[],
 ): Promise<Map<string, License>> {
-  const keys = [
-    ...new Set(reports.map(({ licenseKey }) => licenseKey).filter(isWellFormedLicenseKey)),
-  ]
-  if (keys.length === 0) return new Map()
+  const keys = [...new Set(reports.map(({ licenseKey }) => licenseKey))]
   const rows = await runOn<RowDataPacket[]>(
     connection,
     `select ${LICENSE_COLUMNS.join(', ')} from licenses where license_key in (?)`,

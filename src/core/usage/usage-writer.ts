@@ -2,6 +2,7 @@ import { requestHash } from '../db/idempotency.js'
 import type { TenantDatabaseManager, TenantPlace } from '../db/tenant-database-manager.js'
 import { isFailure } from '../driver-failure.js'
 import { AppError } from '../errors.js'
+import { readLicenseKey } from '../licensing/license.js'
 import { parse } from '../parse.js'
 import { retrying } from '../retrying.js'
 import type { TenantScope } from '../tenants/scope.js'
@@ -43,13 +44,15 @@ export class UsageWriter {
     idempotencyKey?: string,
   ): Promise<Exclude<UsageOutcome, AppError>> {
     const {
-      license_key,
+      license_key: given,
       metric,
       quantity,
       value,
       metadata = {},
       idempotency_key,
     } = parse(RecordUsageInput, input)
+    const license_key = readLicenseKey(given)
+    if (license_key === undefined) throw new AppError('LICENSE.NOT_FOUND')
     const amount = quantity ?? value ?? 0
     const report: UsageReport = {
       licenseKey: license_key,

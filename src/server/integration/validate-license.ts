@@ -27,6 +27,7 @@ export const validateLicenseOperation = (lastUsed: LastUsed): IntegrationOperati
     name: 'licenseKey',
     description: 'The license key',
     example: '9ZFM-ZEM4-VKWY-B3XE',
+    isVerbatim: true,
   },
   query: ValidateLicenseQuery,
   answers: { 200: { description: 'The verdict', schema: licenseAnswer } },

@@ -1,9 +1,5 @@
 import { expect, test } from 'vitest'
-import {
-  isWellFormedLicenseKey,
-  judge,
-  mintLicenseKey,
-} from '../../../src/core/licensing/license.js'
+import { judge, mintLicenseKey, readLicenseKey } from '../../../src/core/licensing/license.js'
 
 const now = new Date('2027-01-01T00:00:00Z')
 const at = (offsetMs: number) => new Date(now.getTime() + offsetMs)
@@ -30,14 +26,35 @@ test.for([
 test('license keys have the published form', () => {
   const keys = Array.from({ length: 1000 }, mintLicenseKey)
   expect(new Set(keys).size).toBe(1000)
-  for (const key of keys) expect(isWellFormedLicenseKey(key)).toBe(true)
-  for (const text of [
-    '',
-    'AAAA-BBBB-CCCC',
-    'aaaa-bbbb-cccc-dddd',
-    'AAAA-BBBB-CCCC-DDDD ',
-    'AAAA-BBBB-CCCC-DDD\u0130',
-  ]) {
-    expect(isWellFormedLicenseKey(text)).toBe(false)
-  }
+  for (const key of keys) expect(readLicenseKey(key)).toBe(key)
+})
+
+test.for([
+  'ABCD-EFGH-0123-4567',
+  'abcd-efgh-0123-4567',
+  ' Abcd-efgh-0123-4567\r\n',
+  'ABCDEFGH01234567',
+  'abcd efgh 0123 4567',
+  'ABCD\u2013EFGH\u20130123\u20134567',
+  '\u00a0ABCD-EFGH-0123-4567\ufeff',
+  'AB-CD-EF-GH-01-23-45-67',
+])('a license key is read as it is typed or pasted: %j', (text) => {
+  expect(readLicenseKey(text)).toBe('ABCD-EFGH-0123-4567')
+})
+
+test.for([
+  '',
+  'AAAA-BBBB-CCCC',
+  'AAAA-BBBB-CCCC-DDD',
+  'AAAA-BBBB-CCCC-DDDDD',
+  'AAAA-BBBB-CCCC-DDD\u0130',
+  // capitals are ASCII, or two letters
+  'AAAA-BBBB-CCCC-DDD\u0131',
+  'AAAA-BBBB-CCCC-DD\u00df',
+  'AAAA-BBBB-CCCC-DDD\u212a',
+  'AAAA_BBBB_CCCC_DDDD',
+  '"AAAA-BBBB-CCCC-DDDD"',
+  '%41AAA-BBBB-CCCC-DDDD',
+])('other text is no license key: %j', (text) => {
+  expect(readLicenseKey(text)).toBe(undefined)
 })

@@ -1,6 +1,6 @@
 import { AppError } from '../../../core/errors.js'
 import { listActivations } from '../../../core/licensing/activation-store.js'
-import { isWellFormedLicenseKey } from '../../../core/licensing/license.js'
+import { readLicenseKey } from '../../../core/licensing/license.js'
 import { findLicense } from '../../../core/licensing/license-store.js'
 import { enterTenant } from '../../../core/tenants/scope.js'
 import { createCommand } from '../../command.js'
@@ -24,10 +24,8 @@ export const activationList = (runtime: Runtime) =>
       withContext(runtime, async ({ ctx, terminal }, options: Options) => {
         const scope = await enterTenant(ctx, options.tenant)
         const { license: key } = options
-        const license =
-          key !== undefined && isWellFormedLicenseKey(key)
-            ? await findLicense(scope, key)
-            : undefined
+        const stored = key === undefined ? undefined : readLicenseKey(key)
+        const license = stored === undefined ? undefined : await findLicense(scope, stored)
         if (key !== undefined && !license) throw new AppError('LICENSE.NOT_FOUND')
         await terminal.rows(
           await listActivations(scope.db, {

@@ -1,5 +1,5 @@
 import { AppError } from '../../../core/errors.js'
-import { explain, isWellFormedLicenseKey, judge } from '../../../core/licensing/license.js'
+import { explain, judge, readLicenseKey } from '../../../core/licensing/license.js'
 import { findLicense } from '../../../core/licensing/license-store.js'
 import { enterTenant } from '../../../core/tenants/scope.js'
 import { createCommand } from '../../command.js'
@@ -17,7 +17,8 @@ export const licenseWhy = (runtime: Runtime) =>
     .action(
       withContext(runtime, async ({ ctx, terminal }, key: string, options: { tenant: string }) => {
         const scope = await enterTenant(ctx, options.tenant)
-        const license = isWellFormedLicenseKey(key) ? await findLicense(scope, key) : undefined
+        const stored = readLicenseKey(key)
+        const license = stored === undefined ? undefined : await findLicense(scope, stored)
         if (!license) throw new AppError('LICENSE.NOT_FOUND')
         const { valid, code } = judge(license, scope.now())
         const checks = explain(license, scope.now())
