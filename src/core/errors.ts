@@ -416,8 +416,9 @@ export const catalogue = {
   'SERVER.NO_CAPACITY': entry({
     status: 503,
     exit: 69,
-    say: () =>
-      'No database server has capacity for another tenant. "validonx server list" shows the capacity of each; "validonx server add" registers another.',
+    say: () => 'No database server has capacity for another tenant.',
+    cliHint: () =>
+      '"validonx server list" shows the capacity of each; "validonx server add" registers another.',
   }),
   'SERVER.EXISTS': entry({
     status: 409,
@@ -463,7 +464,8 @@ export const catalogue = {
     status: 503,
     exit: 70,
     say: (slug: string) =>
-      `The database of tenant "${slug}" does not carry the marker of this tenant, so nothing in it is used. Its operator learns more from "validonx tenant health ${slug}".`,
+      `The database of tenant "${slug}" does not carry the marker of this tenant, so nothing in it is used. Its operator has to repair it.`,
+    cliHint: (slug) => `"validonx tenant health ${slug}" shows why.`,
   }),
   'TENANT.DATABASE_MISSING': entry({
     status: 503,
