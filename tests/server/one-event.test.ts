@@ -134,7 +134,7 @@ const OTHERS: Readonly<
   ],
   'POST /auth/invitations/accept': [
     [
-      ['user.created', 'invitation.accepted', 'token.created'],
+      ['user.created', 'member.added', 'invitation.accepted', 'token.created'],
       async (site) => {
         const body = { token: await invited(site), name: 'P', password: PASSWORD }
         return { path: '/auth/invitations/accept', body, by: 'user' }

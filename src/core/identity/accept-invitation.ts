@@ -5,6 +5,7 @@ import { inTransaction } from '../db/transaction.js'
 import { AppError } from '../errors.js'
 import { recordAudit } from '../events/audit-store.js'
 import { parse } from '../parse.js'
+import { addMembership } from './change-members.js'
 import { addToken, loginTokenEnd, type MintedToken } from './create-token.js'
 import { addUser } from './create-user.js'
 import {
@@ -15,7 +16,6 @@ import {
 } from './invitation-store.js'
 import { hashInvitationToken } from './invite.js'
 import { checkCredentials, holdProven, type LoginAttempts } from './log-in.js'
-import { insertMember } from './member-store.js'
 import { hashPassword } from './password.js'
 import { newPasswordSchema, type User, userNameSchema } from './user.js'
 import { findUserByEmail } from './user-store.js'
@@ -57,7 +57,7 @@ export async function acceptInvitation(
     const user = proven?.user ?? (await addUser(ctx, transaction, fresh, themselves))
     const at = ctx.now()
     const acting = { ...ctx, actor: themselves(user) }
-    await insertMember(transaction, { tenantId, userId: user.id, role }, at)
+    await addMembership(acting, transaction, { tenantId, user, role })
     await closeInvitation(transaction, id, 'accepted_at', at)
     await recordAudit(transaction, acting, tenantId, {
       at,

@@ -4,6 +4,7 @@ import type { PlatformDb } from '../db/connect.js'
 import { inTransaction } from '../db/transaction.js'
 import { AppError } from '../errors.js'
 import { recordAudit } from '../events/audit-store.js'
+import type { By } from '../events/event.js'
 import { parse } from '../parse.js'
 import { assertMatch, etagOfValue, type Preconditions } from '../preconditions.js'
 import { closeInvitation, lockOpenInvitationsBy } from './invitation-store.js'
@@ -17,7 +18,7 @@ import {
   setMemberRole,
 } from './member-store.js'
 import { mayChangeMember, ROLES, type Role } from './roles.js'
-import { emailSchema, userIdSchema } from './user.js'
+import { emailSchema, type User, userIdSchema } from './user.js'
 import { getUserByEmail } from './user-store.js'
 
 export const roleSchema = z.enum(ROLES, `must be one of ${ROLES.join(', ')}`)
@@ -40,26 +41,35 @@ export async function addMember(
 ): Promise<Member> {
   const { user: email, role, unverified } = parse(AddMemberInput, input)
   return inTransaction(ctx.platform, async (transaction) => {
-    const at = ctx.now()
     const user = await getUserByEmail(transaction, email)
     if (!user.isVerified && !unverified) throw new AppError('USER.UNVERIFIED', email)
-    await insertMember(transaction, { tenantId, userId: user.id, role }, at)
-    await recordAudit(transaction, ctx, tenantId, {
-      at,
-      action: 'member.added',
-      objectType: 'user',
-      objectId: user.id,
-      changes: { after: { email: user.email, role } },
-    })
-    return {
-      userId: user.id,
-      name: user.name,
-      email: user.email,
-      role,
-      isDisabled: user.disabledAt !== undefined,
-      createdAt: at,
-    }
+    return addMembership(ctx, transaction, { tenantId, user, role })
   })
+}
+
+/** Writes a membership with its event, in the caller's transaction. @throws MEMBER.EXISTS */
+export async function addMembership(
+  ctx: By & Pick<Context, 'now'>,
+  transaction: PlatformDb,
+  { tenantId, user, role }: { readonly tenantId: string; readonly user: User; readonly role: Role },
+): Promise<Member> {
+  const at = ctx.now()
+  await insertMember(transaction, { tenantId, userId: user.id, role }, at)
+  await recordAudit(transaction, ctx, tenantId, {
+    at,
+    action: 'member.added',
+    objectType: 'user',
+    objectId: user.id,
+    changes: { after: { email: user.email, role } },
+  })
+  return {
+    userId: user.id,
+    name: user.name,
+    email: user.email,
+    role,
+    isDisabled: user.disabledAt !== undefined,
+    createdAt: at,
+  }
 }
 
 export const ChangeRoleInput = z.strictObject({ user_id: userIdSchema, role: roleSchema })

@@ -36,7 +36,8 @@ export async function addUser(
   of: {
     readonly email: string
     readonly name: string
-    readonly passwordHash: string
+    /** Absent for a user who can't log in until an operator sets a password. */
+    readonly passwordHash?: string | undefined
     readonly isVerified: boolean
   },
   actorOf: (user: User) => Actor = () => ctx.actor,

@@ -80,7 +80,7 @@ export async function insertUser(
   user: {
     readonly name: string
     readonly email: string
-    readonly passwordHash: string
+    readonly passwordHash?: string | undefined
     readonly isVerified: boolean
   },
   at: Date,
@@ -90,7 +90,7 @@ export async function insertUser(
       name: user.name,
       email: user.email,
       email_verified_at: user.isVerified ? at : null,
-      password: user.passwordHash,
+      password: user.passwordHash ?? null,
       created_at: at,
       updated_at: at,
     })

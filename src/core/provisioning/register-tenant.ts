@@ -6,6 +6,9 @@ import { inTransaction } from '../db/transaction.js'
 import { tenantUser } from '../db/user-names.js'
 import { isFailure } from '../driver-failure.js'
 import { insertAudit } from '../events/audit-store.js'
+import { addMembership } from '../identity/change-members.js'
+import { addUser } from '../identity/create-user.js'
+import { findUserByEmail } from '../identity/user-store.js'
 import { newId } from '../ids.js'
 import { getServerByName, pickServer } from '../servers/database-server-store.js'
 import { databaseNameOf, nameFromSlug, type Tenant } from '../tenants/tenant.js'
@@ -52,7 +55,6 @@ export async function registerTenant(
   try {
     await inTransaction(ctx.platform, async (transaction) => {
       await insertTenant(transaction, tenant)
-      if (wish.ownerEmail !== undefined) await addOwner(transaction, id, wish.ownerEmail, at)
       await insertAudit(transaction, {
         occurredAt: at,
         actor: ctx.actor,
@@ -64,6 +66,7 @@ export async function registerTenant(
           after: { slug: tenant.slug, name: tenant.name, plan: plan.code, server: server.name },
         },
       })
+      if (wish.ownerEmail !== undefined) await addOwner(ctx, transaction, id, wish.ownerEmail)
     })
     return { tenant, plan, isNew: true }
   } catch (error) {
@@ -80,18 +83,21 @@ export async function registerTenant(
   }
 }
 
-/** The person may be known from another tenant; a new one has no password until somebody sets it. */
-async function addOwner(db: PlatformDb, tenantId: string, email: string, at: Date): Promise<void> {
-  const known = await db('users').first('id').where({ email }).forUpdate()
-  const stamps = { created_at: at, updated_at: at }
-  const userId =
-    known?.id ??
-    (await db('users').insert({ name: email.split('@')[0] ?? email, email, ...stamps }))[0]
-  await db('tenant_users').insert({
-    id: newId(),
-    tenant_id: tenantId,
-    user_id: userId,
-    role: 'owner',
-    ...stamps,
-  })
+/** The owner may be a user already; a new one has no password until an operator sets it. */
+async function addOwner(
+  ctx: Context,
+  db: PlatformDb,
+  tenantId: string,
+  email: string,
+): Promise<void> {
+  const of = { email, name: email.split('@')[0] ?? email, isVerified: false }
+  const user =
+    (await findUserByEmail(db, email)) ??
+    // another process may have made the user in between
+    (await addUser(ctx, db, of).catch(async (error: unknown) => {
+      const other = await findUserByEmail(db, email)
+      if (!other) throw error
+      return other
+    }))
+  await addMembership(ctx, db, { tenantId, user, role: 'owner' })
 }
