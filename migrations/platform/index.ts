@@ -29,6 +29,8 @@ import * as auditLogsOccurredAt from './20261124-07-audit-logs-occurred-at.js'
 import * as rolloutsUndo from './20261125-11-rollouts-undo.js'
 import * as rolloutTenantsErrorCode from './20261125-12-rollout-tenants-error-code.js'
 import * as splitRolloutErrors from './20261125-13-split-rollout-errors.js'
+import * as rolloutTenantsCutOff from './20261125-14-rollout-tenants-cut-off.js'
+import * as markCutOffTenants from './20261125-15-mark-cut-off-tenants.js'
 import * as serverNotices from './20261125-21-server-notices.js'
 import * as databaseServersTls from './20261125-31-database-servers-tls.js'
 
@@ -64,6 +66,8 @@ export const platformMigrations: readonly Migration[] = [
   rolloutsUndo,
   rolloutTenantsErrorCode,
   splitRolloutErrors,
+  rolloutTenantsCutOff,
+  markCutOffTenants,
   serverNotices,
   databaseServersTls,
 ]

@@ -345,14 +345,56 @@ export const catalogue = {
   'MIGRATION.BLOCKED': entry({
     status: 503,
     exit: 75,
-    say: (slug: string, migration: string, who: string) =>
-      `"${migration}" waits in vain for a lock in the database of "${slug}", held by ${who}. End it or wait for it, then run "validonx tenant migrate --retry-failed".`,
+    say: (
+      slug: string,
+      migration: string,
+      sessions: readonly string[],
+      { areCertain, mayLook }: { readonly areCertain: boolean; readonly mayLook: boolean },
+    ) =>
+      [
+        `"${migration}" is blocked by a lock in the database of "${slug}".`,
+        sessions.length === 0
+          ? mayLook
+            ? 'The session that held it has ended, or the server does not show it.'
+            : 'This login may not see who holds it: grant it PROCESS.'
+          : areCertain
+            ? `It is held by ${sessions.slice(0, 10).join('; ')}.`
+            : `This server does not tell who holds it. It may be ${sessions.slice(0, 10).join('; or ')}.`,
+        'Wait for that session or end it, then run "validonx tenant migrate --retry-failed".',
+      ].join(' '),
+  }),
+  'MIGRATION.KNEX_RUNNING': entry({
+    status: 503,
+    exit: 75,
+    say: (slug: string, sessions: readonly string[], mayLook: boolean) =>
+      [
+        `The lock of Knex's own command is set in the database of "${slug}",`,
+        sessions.length > 0
+          ? `and ${sessions.join('; ')} is in it. Wait for that command or end it,`
+          : mayLook
+            ? 'and its process may still run. Wait for it or end it,'
+            : 'and this login may not see whether its process still runs. Grant it PROCESS,',
+        'then run "validonx tenant migrate --retry-failed".',
+      ].join(' '),
   }),
   'MIGRATION.HALF_DONE': entry({
     status: 500,
     exit: 70,
-    say: (slug: string, migration: string, objects: readonly string[]) =>
-      `The schema of "${slug}" is neither before nor after "${migration}": it lacks ${objects.slice(0, 5).join(', ')}. "validonx tenant health ${slug}" shows how it differs.`,
+    say: (
+      slug: string,
+      migration: string,
+      odd: {
+        readonly missing: readonly string[]
+        readonly extra: readonly string[]
+        readonly different: readonly string[]
+      },
+    ) => {
+      const named = Object.entries(odd).flatMap(([how, objects]) =>
+        objects.map((object) => `${how} ${object}`),
+      )
+      const more = named.length > 5 ? `; and ${named.length - 5} more` : ''
+      return `The schema of "${slug}" is neither as before nor as after "${migration}": ${named.slice(0, 5).join('; ')}${more}. Bring it to one of the two by hand, then run "validonx tenant migrate --retry-failed".`
+    },
   }),
   'MIGRATION.AHEAD': entry({
     status: 409,
@@ -365,6 +407,12 @@ export const catalogue = {
     exit: 65,
     say: (slug: string, target: string) =>
       `"${slug}" is past "${target}" already. "validonx tenant migrate ${slug} --rollback --to ${target}" takes back what comes after it.`,
+  }),
+  'MIGRATION.LEDGER_MISSING': entry({
+    status: 500,
+    exit: 70,
+    say: (slug: string, tables: readonly string[]) =>
+      `The database of "${slug}" has no table ${tables.join(' and ')}, so nothing tells which migrations it has had. Restore that table from a backup.`,
   }),
   'MIGRATION.IRREVERSIBLE': entry({
     status: 409,

@@ -22,6 +22,7 @@ export class Provisioner {
   readonly #log: Log
   readonly #pool: Pool
   readonly #setUp = new WeakSet<PoolConnection>()
+  readonly #threads = new Set<number>()
 
   constructor(reach: Reach, sessions: number, log: Log) {
     this.reach = reach
@@ -32,8 +33,17 @@ export class Provisioner {
       // a whole schema goes over in one round trip; nothing that a caller wrote is ever among the statements
       multipleStatements: true,
     })
-    // without a listener an error between two statements would end the process
-    this.#pool.on('connection', (connection) => connection.on('error', () => {}))
+    this.#pool.on('connection', (connection) => {
+      const { threadId } = connection
+      if (threadId) this.#threads.add(threadId)
+      // without a listener an error between two statements would end the process
+      connection.on('error', () => {})
+    })
+  }
+
+  /** The server's numbers of the sessions that this has opened. */
+  get threads(): ReadonlySet<number> {
+    return this.#threads
   }
 
   /** Runs one or more statements, separated by `;`. Names in them are quoted by the caller. */

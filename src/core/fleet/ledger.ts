@@ -1,8 +1,8 @@
 import { OWNER_TABLE } from '../db/ownership.js'
 import type { Provisioner } from '../db/provisioner.js'
 import { quoteName } from '../db/sql.js'
-import { causeOf } from '../driver-failure.js'
-import { AppError } from '../errors.js'
+import { causeOf, type FailureKind } from '../driver-failure.js'
+import { AppError, asAppError } from '../errors.js'
 
 /** What a tenant's database says of itself: whose it is, and which migrations it has had. */
 export type Ledger = {
@@ -14,21 +14,45 @@ export type Ledger = {
   readonly batch: number
 }
 
+/** The tables that are read. */
+const LEDGER = [OWNER_TABLE, 'knex_migrations']
+
+/** What can be wrong with one database while the others can be read. */
+const OF_ONE_DATABASE: readonly FailureKind[] = ['missing', 'privilege missing', 'damaged', 'other']
+
 /** One statement asks so many databases: more would only make the server's parser slower. */
 const AT_A_TIME = 200
 
+/** Why a ledger cannot be read: its database or some of its tables are gone, or the server refuses. */
+export type LedgerFailure = {
+  /** Undefined if the database itself is gone. */
+  readonly missingTables: readonly string[] | undefined
+  readonly cause: unknown
+}
+
+export const isLedger = (found: Ledger | LedgerFailure): found is Ledger => 'applied' in found
+
+/** The failure as an error of this tenant. */
+export function ledgerError(slug: string, { missingTables, cause }: LedgerFailure): AppError {
+  if (missingTables === undefined)
+    return new AppError('TENANT.DATABASE_MISSING', slug).because(cause)
+  return missingTables.length > 0
+    ? new AppError('MIGRATION.LEDGER_MISSING', slug, missingTables).because(cause)
+    : asAppError(cause)
+}
+
 /**
  * The ledgers of many databases of one server, in as few statements as there are hundreds of them.
- * One that cannot be read (gone, or without a ledger) comes back as its error; the others do not
- * suffer from it: a statement that fails is asked again in halves.
+ * One that cannot be read comes back as a failure, and the others are read all the same: a statement
+ * that fails is asked again in halves.
  *
- * @throws DATABASE.UNREACHABLE and its like where the server itself cannot be asked
+ * @throws DATABASE.UNREACHABLE and its like if the server itself cannot be asked
  */
 export async function readLedgers(
   provisioner: Provisioner,
   databases: readonly string[],
-): Promise<Map<string, Ledger | AppError>> {
-  const found = new Map<string, Ledger | AppError>()
+): Promise<Map<string, Ledger | LedgerFailure>> {
+  const found = new Map<string, Ledger | LedgerFailure>()
   for (let start = 0; start < databases.length; start += AT_A_TIME) {
     await readSome(provisioner, databases.slice(start, start + AT_A_TIME), found)
   }
@@ -45,7 +69,7 @@ type Row = {
 async function readSome(
   provisioner: Provisioner,
   databases: readonly string[],
-  found: Map<string, Ledger | AppError>,
+  found: Map<string, Ledger | LedgerFailure>,
 ): Promise<void> {
   try {
     const rows = await provisioner.rows<Row>(databases.map(questionOf).join(' union all '))
@@ -58,16 +82,31 @@ async function readSome(
     }
   } catch (error) {
     const kind = causeOf(error)?.kind
-    if (kind !== 'missing' && kind !== 'privilege missing' && kind !== 'other') throw error
+    if (kind === undefined || !OF_ONE_DATABASE.includes(kind)) throw error
     const [only] = databases
     if (databases.length === 1 && only !== undefined) {
-      found.set(only, new AppError('TENANT.DATABASE_MISSING', only).because(error))
+      found.set(only, { missingTables: await missingTables(provisioner, only), cause: error })
       return
     }
     const half = Math.ceil(databases.length / 2)
     await readSome(provisioner, databases.slice(0, half), found)
     await readSome(provisioner, databases.slice(half), found)
   }
+}
+
+/** Tables of the ledger that the database lacks; undefined if there is no such database. */
+async function missingTables(
+  provisioner: Provisioner,
+  database: string,
+): Promise<readonly string[] | undefined> {
+  const rows = await provisioner.rows<{ name: string | null }>(
+    `select tables.table_name as name from information_schema.schemata
+      left join information_schema.tables on tables.table_schema = schemata.schema_name and tables.table_name in (?, ?)
+      where schemata.schema_name = ?`,
+    [...LEDGER, database],
+  )
+  if (rows.length === 0) return undefined
+  return LEDGER.filter((table) => !rows.some(({ name }) => name === table))
 }
 
 const questionOf = (database: string, position: number): string => {

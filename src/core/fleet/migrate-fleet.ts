@@ -92,12 +92,19 @@ export async function migrateFleet(
   })
 }
 
-/** The last rollout, and those of its tenants that it still has to do. @throws ROLLOUT.NOTHING_TO_RESUME */
+/**
+ * The last rollout, and those of its tenants that it still has to do.
+ *
+ * @throws ROLLOUT.NOTHING_TO_RESUME; ROLLOUT.NOT_RECORDED for a rollback of an earlier version, which
+ *   may have planned to take older migrations from tenants where the newest had failed
+ */
 async function lastAttempt(ctx: Context, kind: 'resume' | 'retry failed'): Promise<EarlierAttempt> {
   // we hold the lease, so no rollout can be running
   await interruptAbandoned(ctx.platform, ctx.now())
   const [rollout] = await listRollouts(ctx.platform, 1)
   if (!rollout) throw new AppError('ROLLOUT.NOTHING_TO_RESUME')
+  if (rollout.direction === 'down' && !rollout.recordsApplied)
+    throw new AppError('ROLLOUT.NOT_RECORDED', rollout.id)
   const statuses: RolloutTenantStatus[] =
     kind === 'resume' ? ['pending', 'running'] : ['failed', 'running']
   return { rollout, tenants: await listRolloutTenants(ctx.platform, rollout.id, statuses) }

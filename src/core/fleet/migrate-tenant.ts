@@ -8,10 +8,11 @@ import { type FailureKind, isFailure } from '../driver-failure.js'
 import { AppError } from '../errors.js'
 import { endSession, endSessionsIn } from './end-sessions.js'
 import { isAsOf, saysAlready } from './expected-changes.js'
-import { findBlockers } from './find-blockers.js'
+import { type Blockers, blockersAtBoth, findBlockers } from './find-blockers.js'
+import { findKnexSessions, isKnexLockSet } from './knex-lock.js'
 import type { MigrationSession } from './migration-session.js'
 import type { Direction, MigrationKind } from './recorded-sql.js'
-import { readSnapshot, type SchemaChange } from './schema-snapshot.js'
+import { inShort, readSnapshot, type SchemaChange } from './schema-snapshot.js'
 
 /** One migration to do, or to undo. */
 export type Step = {
@@ -35,10 +36,20 @@ export type TenantTask = {
   readonly isSuspect: boolean
 }
 
+/** How far a tenant is, for the record also if it fails. */
+export type TenantProgress = {
+  /** Names of the steps that were done. */
+  readonly done: string[]
+  /** Whether the next step may be done without its row in the ledger. */
+  isSuspect: boolean
+}
+
 /** What migrating a tenant needs of its server and of the rollout. */
 export type Site = {
   readonly provisioner: Provisioner
   readonly lease: Lease
+  /** Sessions of this rollout on the server, by number. */
+  readonly ownSessions: () => Iterable<number>
   /** What a migration does to the schema; found out once for a server. */
   readonly expectedChanges: (migration: Migration) => Promise<readonly SchemaChange[]>
   /** Told before each wait. */
@@ -57,21 +68,21 @@ const GONE: readonly FailureKind[] = ['connection lost', 'unreachable', 'too man
 const BLOCKED: readonly FailureKind[] = ['statement rolled back', 'transaction rolled back']
 
 /**
- * Does the steps in one tenant's database, each with its row in Knex's ledger, and adds their names to
- * `done` as they are done. A step whose effect was there before, made by hand, is recorded in the ledger
+ * Does the steps in one tenant's database, each with its row in Knex's ledger, and records them in
+ * `progress`. A step whose effect was there before, made by hand, is recorded in the ledger
  * and isn't added: a rollback must not take back what the rollout didn't make.
  * A schema change is one statement, which the server does whole or not at all. If it's unknown whether
  * it was done, the schema decides.
  *
- * @throws MIGRATION.BLOCKED, MIGRATION.HALF_DONE, LEASE.LOST; what the driver throws otherwise
+ * @throws MIGRATION.BLOCKED, MIGRATION.HALF_DONE, MIGRATION.KNEX_RUNNING, LEASE.LOST; what the driver
+ *   throws otherwise
  */
 export async function migrateTenant(
   site: Site,
   session: MigrationSession,
   task: TenantTask,
-  done: string[],
+  progress: TenantProgress,
 ): Promise<void> {
-  let isSuspect = task.isSuspect
   let goneSince: number | undefined
   let last: number | undefined
   for (let next = 0; next < task.steps.length; ) {
@@ -83,12 +94,13 @@ export async function migrateTenant(
       last = undefined
       const db = await session.enter(task)
       goneSince = undefined
+      if (next === 0) await assertKnexIsIdle(site, session, db, task)
       const effect = await withLockRetries(site, session, task, step, () =>
-        doStep(site, db, task, step, isSuspect),
+        doStep(site, db, task, step, progress.isSuspect),
       )
-      if (effect !== 'found' || step.direction === 'down') done.push(step.migration.name)
+      if (effect !== 'found' || step.direction === 'down') progress.done.push(step.migration.name)
       // at most one statement was cut off, and this one wasn't
-      if (effect === 'run') isSuspect = false
+      if (effect === 'run') progress.isSuspect = false
       next += 1
     } catch (error) {
       if (!isFailure(error, ...GONE)) {
@@ -99,11 +111,28 @@ export async function migrateTenant(
       if (performance.now() - goneSince > RECONNECT_FOR_MS) throw error
       last = session.threadId ?? last
       session.cut()
-      isSuspect = true
+      progress.isSuspect = true
       site.onRetry(task.slug, 'the connection to its database server was lost')
       await sleep(FIRST_PAUSE_MS + Math.random() * FIRST_PAUSE_MS)
     }
   }
+}
+
+const ownSessions = (site: Site, { threadId }: MigrationSession): ReadonlySet<number> =>
+  new Set([...site.ownSessions(), ...(threadId === undefined ? [] : [threadId])])
+
+/** @throws MIGRATION.KNEX_RUNNING while Knex's own command may be at work in the database */
+async function assertKnexIsIdle(
+  site: Site,
+  session: MigrationSession,
+  db: Knex,
+  { slug, database }: TenantTask,
+): Promise<void> {
+  if (!(await isKnexLockSet(db))) return
+  const own = ownSessions(site, session)
+  const { sessions, mayLook } = await findKnexSessions(site.provisioner, database, own)
+  if (sessions.length > 0 || !mayLook)
+    throw new AppError('MIGRATION.KNEX_RUNNING', slug, sessions, mayLook)
 }
 
 async function endOne(site: Site, task: TenantTask, thread: number): Promise<void> {
@@ -118,17 +147,27 @@ async function withLockRetries<T>(
   step: Step,
   work: () => Promise<T>,
 ): Promise<T> {
+  let blockers: Blockers | undefined
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await work()
     } catch (error) {
       if (!isFailure(error, ...BLOCKED)) throw error
-      const blockers = await findBlockers(site.provisioner, task.database, session.threadId)
+      const now = await findBlockers(site.provisioner, task.database, ownSessions(site, session))
+      blockers = blockersAtBoth(blockers, now)
+      const { sessions, areCertain, mayLook } = blockers
+      const names = [...sessions.values()]
       if (attempt === LOCK_TRIES) {
-        const who = blockers[0] ?? 'a session that this login may not see'
-        throw new AppError('MIGRATION.BLOCKED', task.slug, step.migration.name, who).because(error)
+        const { name } = step.migration
+        throw new AppError('MIGRATION.BLOCKED', task.slug, name, names, {
+          areCertain,
+          mayLook,
+        }).because(error)
       }
-      site.onRetry(task.slug, `${step.migration.name} waits for ${blockers[0] ?? 'a lock'}`)
+      site.onRetry(
+        task.slug,
+        `${step.migration.name} waits for ${(areCertain && names[0]) || 'a lock'}`,
+      )
       const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempt - 1))
       await sleep(pause / 2 + (Math.random() * pause) / 2)
       site.lease.assertHeld()
@@ -185,8 +224,10 @@ async function change(
 }
 
 /**
- * Whether the schema has everything that the step makes. Neither all nor nothing is a state that no
- * crash of ours leaves: then a person must look.
+ * Whether the schema has everything that the step makes. No crash of ours leaves a schema between, as
+ * the step is one statement: then a person must look.
+ *
+ * @throws MIGRATION.HALF_DONE
  */
 async function isDone(
   { provisioner, expectedChanges }: Site,
@@ -194,18 +235,25 @@ async function isDone(
   { migration, direction }: Step,
 ): Promise<boolean> {
   const changes = await expectedChanges(migration)
-  const stands = await readSnapshot(provisioner, database)
+  const snapshot = await readSnapshot(provisioner, database)
   const [target, origin] =
     direction === 'up' ? (['after', 'before'] as const) : (['before', 'after'] as const)
-  if (changes.length > 0 && isAsOf(stands, changes, target)) return true
-  if (isAsOf(stands, changes, origin)) return false
-  const odd = changes.filter((change) => stands.get(change.object) !== change[target])
-  throw new AppError(
-    'MIGRATION.HALF_DONE',
-    slug,
-    migration.name,
-    odd.map(({ object }) => object),
-  )
+  if (changes.length > 0 && isAsOf(snapshot, changes, target)) return true
+  if (isAsOf(snapshot, changes, origin)) return false
+  const differences = changes
+    .map(({ object, [target]: before }) => ({ object, before, after: snapshot.get(object) }))
+    .filter(({ before, after }) => before !== after)
+  const odd: { missing: string[]; extra: string[]; different: string[] } = {
+    missing: [],
+    extra: [],
+    different: [],
+  }
+  for (const { object, before, after } of inShort(differences)) {
+    if (after === undefined) odd.missing.push(object)
+    else if (before === undefined) odd.extra.push(object)
+    else odd.different.push(`${object} (${after} instead of ${before})`)
+  }
+  throw new AppError('MIGRATION.HALF_DONE', slug, migration.name, odd)
 }
 
 async function isRecorded(db: Knex, { name }: Migration): Promise<boolean> {

@@ -8,7 +8,7 @@ import { parse } from '../parse.js'
 import { getServerById, getServerByName } from '../servers/database-server-store.js'
 import { TENANT_STATUSES, type TenantStatus } from '../tenants/tenant.js'
 import { type FleetTenant, findUnknownSlugs, listFleet } from './fleet-store.js'
-import { type Ledger, readLedgers } from './ledger.js'
+import { isLedger, type Ledger, ledgerError, readLedgers } from './ledger.js'
 import type { Step, TenantTask } from './migrate-tenant.js'
 import { type Direction, kindOf, type MigrationKind, recordSql } from './recorded-sql.js'
 import type { Rollout, RolloutTenant } from './rollout.js'
@@ -94,19 +94,10 @@ export async function planRollout(ctx: Context, input: RolloutWish): Promise<Rol
 }
 
 async function planForward(ctx: Context, wish: Wish): Promise<RolloutPlan> {
-  const tenants = await chosen(ctx, wish, MIGRATED_STATUSES)
   const target = wish.to ?? tenantMigrations.at(-1)?.name ?? ''
-  const goal = migrationsUpTo(target)
-  return assemble(ctx, tenants, await readAllLedgers(ctx, tenants), {
-    direction: 'up',
-    target,
-    wanted: ({ applied }, tenant) => {
-      const had = new Set(applied)
-      if (wish.to !== undefined && applied.some((name) => isAfter(name, target)))
-        throw new AppError('MIGRATION.NO_WAY_BACK', tenant.slug, target)
-      return goal.filter(({ name }) => !had.has(name)).map(({ name }) => name)
-    },
-  })
+  migrationsUpTo(target)
+  const tenants = await chosen(ctx, wish, MIGRATED_STATUSES)
+  return assemble(ctx, tenants, await readAllLedgers(ctx, tenants), goingForwardTo(target))
 }
 
 async function planRollback(ctx: Context, wish: Wish): Promise<RolloutPlan> {
@@ -137,6 +128,17 @@ function floorOf(ledgers: ReadonlyMap<string, Ledger | AppError>, steps: number)
   if (floor === undefined) throw new AppError('ROLLOUT.STEPS_TOO_MANY', steps, order.length)
   return floor
 }
+
+const goingForwardTo = (target: string): Rules => ({
+  direction: 'up',
+  target,
+  wanted: ({ applied }, { slug }) => {
+    if (applied.some((name) => isAfter(name, target)))
+      throw new AppError('MIGRATION.NO_WAY_BACK', slug, target)
+    const names = migrationsUpTo(target).map(({ name }) => name)
+    return names.filter((name) => !applied.includes(name))
+  },
+})
 
 const goingBackTo = (target: string): Rules => ({
   direction: 'down',
@@ -187,29 +189,25 @@ export async function planAgain(
     statuses: TENANT_STATUSES,
   })
   const ledgers = await readAllLedgers(ctx, tenants)
-  const first =
-    direction === 'down' && undoes !== undefined
-      ? undoing(await findUndoable(ctx.platform, ledgers, undoes))
-      : undefined
+  const afresh =
+    direction === 'up'
+      ? goingForwardTo(target ?? '')
+      : undoes === undefined
+        ? goingBackTo(target ?? '')
+        : undoing(await findUndoable(ctx.platform, ledgers, undoes))
   return assemble(ctx, tenants, ledgers, {
     direction,
     target,
-    undoes: first?.undoes,
+    undoes: afresh.undoes,
     wanted: (ledger, tenant, isSuspect) => {
       const record = records.get(tenant.slug)
-      const had = new Set(ledger.applied)
-      if (record && record.planned.length > 0) {
-        if (direction === 'up') return record.planned.filter((name) => !had.has(name))
-        const done = new Set(record.applied)
-        // a statement that was cut off may be done without its row in the ledger
-        return record.planned.filter((name) => had.has(name) || (isSuspect && !done.has(name)))
-      }
       // it was refused then, so it has no plan of its own yet
-      if (first) return first.wanted(ledger, tenant, isSuspect)
-      if (direction === 'down') return goingBackTo(target ?? '').wanted(ledger, tenant, isSuspect)
-      return migrationsUpTo(target ?? '')
-        .map(({ name }) => name)
-        .filter((name) => !had.has(name))
+      if (!record || record.planned.length === 0) return afresh.wanted(ledger, tenant, isSuspect)
+      const had = new Set(ledger.applied)
+      if (direction === 'up') return record.planned.filter((name) => !had.has(name))
+      const done = new Set(record.applied)
+      // a statement that was cut off may be done without its row in the ledger
+      return record.planned.filter((name) => had.has(name) || (isSuspect && !done.has(name)))
     },
   })
 }
@@ -389,9 +387,9 @@ async function readAllLedgers(
           provisioner,
           own.map(({ database }) => database),
         )
-        for (const { id, database } of own) {
+        for (const { id, slug, database } of own) {
           const ledger = ledgers.get(database)
-          if (ledger) found.set(id, ledger)
+          if (ledger) found.set(id, isLedger(ledger) ? ledger : ledgerError(slug, ledger))
         }
       } catch (thrown) {
         for (const { id } of own) found.set(id, asAppError(thrown))

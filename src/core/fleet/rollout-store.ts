@@ -161,6 +161,7 @@ export type RolloutResult = {
   readonly status: Extract<RolloutTenantStatus, 'done' | 'failed' | 'pending'>
   /** What the rollout did in the tenant, in all its attempts. */
   readonly applied: readonly string[]
+  readonly cutOff?: boolean
   readonly finishedAt: Date
   readonly errorCode?: string | undefined
   readonly error?: string | undefined
@@ -178,6 +179,7 @@ export async function recordResults(
       rolloutId,
       result.tenantId,
       result.status,
+      result.cutOff ?? false,
       JSON.stringify(result.applied),
       result.finishedAt,
       result.errorCode ?? null,
@@ -185,9 +187,9 @@ export async function recordResults(
     ])
     await affectedBy(
       db,
-      `insert into rollout_tenants (rollout_id, tenant_id, batch, status, attempts, applied, finished_at, error_code, error)
-        values ${some.map(() => '(?, ?, 0, ?, 1, ?, ?, ?, ?)').join(', ')}
-        on duplicate key update status = values(status), applied = values(applied),
+      `insert into rollout_tenants (rollout_id, tenant_id, batch, status, cut_off, attempts, applied, finished_at, error_code, error)
+        values ${some.map(() => '(?, ?, 0, ?, ?, 1, ?, ?, ?, ?)').join(', ')}
+        on duplicate key update status = values(status), cut_off = values(cut_off), applied = values(applied),
           finished_at = values(finished_at), error_code = values(error_code), error = values(error)`,
       values,
     )
@@ -222,6 +224,7 @@ type TenantRow = {
   slug: string
   batch: number
   status: RolloutTenantStatus
+  cut_off: number
   attempts: number
   planned: unknown
   applied: unknown
@@ -236,6 +239,7 @@ const toTenant = (row: TenantRow): RolloutTenant => ({
   slug: row.slug,
   batch: row.batch,
   status: row.status,
+  cutOff: Boolean(row.cut_off),
   attempts: row.attempts,
   planned: row.planned === null ? [] : fromJsonColumn<string[]>(row.planned),
   applied: row.applied === null ? [] : fromJsonColumn<string[]>(row.applied),
@@ -246,7 +250,7 @@ const toTenant = (row: TenantRow): RolloutTenant => ({
 })
 
 const TENANT_COLUMNS = `rollout_tenants.tenant_id, tenants.slug, rollout_tenants.batch, rollout_tenants.status,
-  rollout_tenants.attempts, rollout_tenants.planned, rollout_tenants.applied, rollout_tenants.started_at,
+  rollout_tenants.cut_off, rollout_tenants.attempts, rollout_tenants.planned, rollout_tenants.applied, rollout_tenants.started_at,
   rollout_tenants.finished_at, rollout_tenants.error_code, rollout_tenants.error`
 
 export async function listRolloutTenants(
@@ -280,7 +284,7 @@ export async function countByStatus(
 
 /** As `isCutOff` has it. */
 const CUT_OFF =
-  "(rollout_tenants.status = 'running' or (rollout_tenants.status = 'failed' and rollout_tenants.error_code like 'DATABASE.%'))"
+  "(rollout_tenants.status = 'running' or (rollout_tenants.status = 'failed' and rollout_tenants.cut_off))"
 
 /** Tenants that a rollout was cut off in, and that no later one has settled. */
 export async function listSuspects(db: PlatformDb): Promise<Set<string>> {

@@ -52,6 +52,8 @@ export type RolloutTenant = {
   readonly slug: string
   readonly batch: number
   readonly status: RolloutTenantStatus
+  /** Whether a statement of a failed attempt may be done without its row in the tenant's ledger. */
+  readonly cutOff: boolean
   readonly attempts: number
   /** Migrations in the order in which they are to be done, or taken back. */
   readonly planned: readonly string[]
@@ -67,15 +69,12 @@ export type RolloutTenant = {
  * Whether a process or a server died while it worked on the tenant, so that more may have been done
  * than `applied` says.
  */
-export const isCutOff = ({
-  status,
-  errorCode,
-}: Pick<RolloutTenant, 'status' | 'errorCode'>): boolean =>
-  status === 'running' || (status === 'failed' && errorCode?.startsWith('DATABASE.') === true)
+export const isCutOff = ({ status, cutOff }: Pick<RolloutTenant, 'status' | 'cutOff'>): boolean =>
+  status === 'running' || (status === 'failed' && cutOff)
 
 /** What a rollout did in a tenant. If it was cut off there, the ledger tells what it does not record. */
 export function doneIn(
-  tenant: Pick<RolloutTenant, 'status' | 'errorCode' | 'planned' | 'applied'>,
+  tenant: Pick<RolloutTenant, 'status' | 'cutOff' | 'planned' | 'applied'>,
   direction: Direction,
   ledger: readonly string[] | undefined,
 ): readonly string[] {

@@ -9,11 +9,12 @@ import { newId } from '../ids.js'
 import { getServerById } from '../servers/database-server-store.js'
 import { endSessionsIn } from './end-sessions.js'
 import { findExpectedChanges } from './expected-changes.js'
-import { migrateTenant, type Site, type TenantTask } from './migrate-tenant.js'
+import { migrateTenant, type Site, type TenantProgress, type TenantTask } from './migrate-tenant.js'
 import { MigrationSession } from './migration-session.js'
 import { groupByServer, type RolloutPlan } from './plan-rollout.js'
 import {
   doneIn,
+  isCutOff,
   type Rollout,
   type RolloutStatus,
   type RolloutTenant,
@@ -219,12 +220,13 @@ class Run {
     report({ type: 'started', tenant: slug })
     const start = performance.now()
     const elapsed = () => Math.round(performance.now() - start)
-    const applied: string[] = []
+    const progress: TenantProgress = { done: [], isSuspect: task.isSuspect }
     const finish = (error?: AppError) =>
       this.#journal.add({
         tenantId,
         status: error ? 'failed' : 'done',
-        applied: [...(this.#appliedEarlier.get(tenantId) ?? []), ...applied],
+        cutOff: error !== undefined && progress.isSuspect,
+        applied: [...(this.#appliedEarlier.get(tenantId) ?? []), ...progress.done],
         finishedAt: this.#ctx.now(),
         ...failureOf(error),
       })
@@ -233,10 +235,10 @@ class Run {
       const dead = this.#dead.get(serverId)
       if (dead) throw dead
       const site = await this.#site(serverId)
-      await migrateTenant(site, this.#session(serverId, worker, site), task, applied)
+      await migrateTenant(site, this.#session(serverId, worker, site), task, progress)
       finish()
       this.#done += 1
-      report({ type: 'done', tenant: slug, applied, durationMs: elapsed() })
+      report({ type: 'done', tenant: slug, applied: progress.done, durationMs: elapsed() })
     } catch (thrown) {
       const error = asAppError(thrown)
       if (error.code === 'LEASE.LOST') throw error
@@ -276,6 +278,10 @@ class Run {
     return {
       provisioner,
       lease,
+      ownSessions: () => [
+        ...provisioner.threads,
+        ...(this.#sessions.get(serverId) ?? []).flatMap(({ threadId }) => threadId ?? []),
+      ],
       expectedChanges: ({ name }) => {
         const known =
           changes.get(name) ??
@@ -363,6 +369,7 @@ async function recordAgain(
   const at = ctx.now()
   const applied = appliedEarlier(plan, earlier)
   const plannedThen = new Map(earlier.tenants.map(({ tenantId, planned }) => [tenantId, planned]))
+  const cutOff = new Set(earlier.tenants.filter(isCutOff).map(({ tenantId }) => tenantId))
   await setRolloutStatus(ctx.platform, id, 'running', at)
   await recordPlans(
     ctx.platform,
@@ -377,6 +384,7 @@ async function recordAgain(
     ...plan.refused.map(({ tenant, error }) => ({
       tenantId: tenant.id,
       status: 'failed' as const,
+      cutOff: cutOff.has(tenant.id),
       applied: applied.get(tenant.id) ?? [],
       finishedAt: at,
       ...failureOf(error),

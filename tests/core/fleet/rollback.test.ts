@@ -389,7 +389,7 @@ describe('a rollback', () => {
     expect(await tables()).toEqual(['', '', ''])
   })
 
-  test('of an earlier version with a target like "-3" takes nothing from a tenant without a plan', async ({
+  test('of an earlier version is not gone on with: it may have planned older migrations', async ({
     ctx,
     newer,
     tables,
@@ -398,24 +398,20 @@ describe('a rollback', () => {
     newer(ONE)
     await up(ctx)
     const { outcome } = await back(ctx, { slugs: [first] })
-    const id = outcome?.rolloutId
-    await up(ctx, { slugs: [first] })
+    const rollback = { id: outcome?.rolloutId ?? '' }
     await ctx
       .platform('rollouts')
-      .whereNot({ id: id ?? '' })
-      .update({ created_at: new Date(0) })
-    await ctx
-      .platform('rollouts')
-      .where({ id })
-      .update({ undoes: null, target: '-3', status: 'failed' })
+      .where(rollback)
+      .update({ undoes: null, target: '-3', status: 'failed', records_applied: false })
     await ctx
       .platform('rollout_tenants')
-      .where({ rollout_id: id })
-      .update({ status: 'failed', planned: '[]', applied: null })
-    const again = await migrateFleet(ctx, { kind: 'retry failed' })
+      .where({ rollout_id: rollback.id })
+      .update({ status: 'failed', planned: '["20261101-11-idempotency-keys"]', applied: null })
 
-    expect(numbers(again)).toEqual(['failed', 0, 1, 0])
-    expect(await tables()).toEqual(['one', 'one', 'one'])
+    await expect(migrateFleet(ctx, { kind: 'retry failed' })).rejects.toMatchObject({
+      code: 'ROLLOUT.NOT_RECORDED',
+    })
+    expect(await tables()).toEqual(['', 'one', 'one'])
   })
 })
 
