@@ -3,12 +3,15 @@ import { listPlans } from '../billing/plan-store.js'
 import type { Context } from '../context.js'
 import { OWNER_TABLE } from '../db/ownership.js'
 import type { Provisioner } from '../db/provisioner.js'
+import { quoteName, quoteUser } from '../db/sql.js'
+import { isFailure } from '../driver-failure.js'
 import { AppError, asAppError } from '../errors.js'
+import { plural } from '../plural.js'
 import type { DatabaseServer } from '../servers/database-server.js'
 import { listServers } from '../servers/database-server-store.js'
 import type { Tenant } from '../tenants/tenant.js'
 import { listTenants } from '../tenants/tenant-store.js'
-import { examineTenant } from './examine-tenant.js'
+import { examineTenant, lostDatabase } from './examine-tenant.js'
 import { scratchPrefix } from './expected-changes.js'
 import { findUnknownSlugs } from './fleet-store.js'
 import type { DriftGroup, Finding, FleetFinding, FleetHealth, TenantHealth } from './health.js'
@@ -20,7 +23,7 @@ import {
   readTraffic,
   type Traffic,
 } from './health-store.js'
-import { type Ledger, readLedgers } from './ledger.js'
+import { isLedger, type Ledger, type LedgerFailure, ledgerError, readLedgers } from './ledger.js'
 import { groupByServer } from './plan-rollout.js'
 import {
   changesBetween,
@@ -66,7 +69,9 @@ export async function examineFleet(
 
   const open = tenants.filter(({ status }) => status === 'active' || status === 'suspended')
   await examineEach(ctx, open, add, onProgress)
-  const sites = await examineServers(ctx, open, add)
+  const lacksDatabase = (tenantId: string) =>
+    found.get(tenantId)?.some(({ check }) => check === 'database') === true
+  const sites = await examineServers(ctx, open, lacksDatabase, add)
   const traffic = await readTraffic(ctx.platform, ctx.keyring.ids)
   const now = ctx.now()
   for (const tenant of tenants) {
@@ -133,7 +138,12 @@ type Sites = {
 }
 
 /** What is asked of each server for all its tenants together: ledgers, schemas, sizes. */
-async function examineServers(ctx: Context, tenants: readonly Tenant[], add: Add): Promise<Sites> {
+async function examineServers(
+  ctx: Context,
+  tenants: readonly Tenant[],
+  lacksDatabase: (tenantId: string) => boolean,
+  add: Add,
+): Promise<Sites> {
   const groups = new Map<string, { differences: SchemaChange[]; tenants: string[] }>()
   const sizes = new Map<string, number>()
   const findings: FleetFinding[] = []
@@ -145,61 +155,97 @@ async function examineServers(ctx: Context, tenants: readonly Tenant[], add: Add
     if (!server) continue
     try {
       const provisioner = await ctx.provisioner(server)
-      await examineLedgers(provisioner, own, add)
+      const pending = await examineLedgers(provisioner, own, lacksDatabase, add)
       const template = await templateSnapshot(ctx, provisioner)
-      if (template) await compareSchemas(provisioner, own, template, groups, add)
-      else findings.push(withoutTemplate(server))
+      const database = templateDatabase(ctx.config.tenantPrefix)
+      if (template) {
+        const drift = (tenant: Tenant, differences: readonly SchemaChange[]) =>
+          add(tenant.id, driftFinding(tenant.slug, differences, database, pending.has(tenant.id)))
+        await compareSchemas(provisioner, own, template, groups, drift)
+      } else findings.push(withoutTemplate(server))
       const found = await readSizes(provisioner, ctx.config.tenantPrefix)
-      for (const [database, size] of found ?? []) sizes.set(database, size)
-      if (!found) findings.push(unseen(server, 'sizes', 'PROCESS'))
+      for (const [name, size] of found ?? []) sizes.set(name, size)
+      if (!found) findings.push(await unseen(server, provisioner, 'sizes', 'process on *.*'))
     } catch (thrown) {
       const says = asAppError(thrown).message
       for (const { id } of own)
-        add(id, { check: 'schema', says, next: `look at database server "${server.name}"` })
+        add(id, {
+          check: 'schema',
+          says,
+          next: `for database server "${server.name}": validonx doctor`,
+        })
     }
   }
   const drift = [...groups.values()].sort((one, other) => other.tenants.length - one.tenants.length)
   return { drift, sizes, findings }
 }
 
+/** Adds what is wrong with ledgers. Returns the tenants that a migration is pending for. */
 async function examineLedgers(
   provisioner: Provisioner,
   tenants: readonly Tenant[],
+  lacksDatabase: (tenantId: string) => boolean,
   add: Add,
-): Promise<void> {
+): Promise<ReadonlySet<string>> {
   const ledgers = await readLedgers(
     provisioner,
     tenants.map(({ database }) => database),
   )
+  const pending = new Set<string>()
   for (const tenant of tenants) {
-    const finding = ledgerFinding(tenant, ledgers.get(tenant.database))
+    const ledger = ledgers.get(tenant.database)
+    const finding = ledgerFinding(tenant, ledger, lacksDatabase(tenant.id))
     if (finding) add(tenant.id, finding)
+    if (ledger && isLedger(ledger) && isBehind(ledger)) pending.add(tenant.id)
   }
+  return pending
 }
 
-function ledgerFinding(tenant: Tenant, ledger: Ledger | AppError | undefined): Finding | undefined {
-  if (!ledger || ledger instanceof AppError)
+/** Whether `tenant migrate` has something to do there. */
+function isBehind({ applied }: Ledger): boolean {
+  const known = new Set(tenantMigrations.map(({ name }) => name))
+  return applied.every((name) => known.delete(name)) && known.size > 0
+}
+
+/** @param lacksDatabase whether that was found already */
+function ledgerFinding(
+  tenant: Tenant,
+  ledger: Ledger | LedgerFailure | undefined,
+  lacksDatabase: boolean,
+): Finding | undefined {
+  if (!ledger || !isLedger(ledger)) {
+    const tables = ledger?.missingTables
+    if (!ledger || tables === undefined)
+      return lacksDatabase ? undefined : lostDatabase(tenant.database)
+    if (tables.length === 0)
+      return {
+        check: 'schema',
+        says: `its ledger of migrations cannot be read: ${ledgerError(tenant.slug, ledger).message}`,
+        next: 'for what the provisioner may not do: validonx doctor',
+      }
     return {
       check: 'schema',
-      says: 'its ledger of migrations cannot be read',
-      next: `validonx tenant show ${tenant.slug}`,
+      says: `its ledger of migrations cannot be read: it has no table ${tables.join(' and ')}`,
+      next: 'restore that table from a backup; nothing else tells what the tenant has had',
     }
+  }
   const had = new Set(ledger.applied)
-  const pending = tenantMigrations.filter(({ name }) => !had.has(name))
-  if (pending.length > 0)
-    return {
-      check: 'schema',
-      says: `${pending.length} migrations are pending: ${pending[0]?.name}${pending.length > 1 ? ', …' : ''}`,
-      next: `validonx tenant migrate ${tenant.slug}`,
-    }
   const known = new Set(tenantMigrations.map(({ name }) => name))
   const strange = ledger.applied.filter((name) => !known.has(name))
-  return strange.length === 0
+  if (strange.length > 0)
+    return {
+      check: 'schema',
+      says: `it has had migrations that this version does not know: ${strange.join(', ')}`,
+      next: 'use the version that made them',
+    }
+  const pending = tenantMigrations.filter(({ name }) => !had.has(name))
+  const [first] = pending
+  return first === undefined
     ? undefined
     : {
         check: 'schema',
-        says: `it has had migrations that this version does not know: ${strange.join(', ')}`,
-        next: 'use the version that made them',
+        says: `${pending.length === 1 ? '1 migration is' : `${pending.length} migrations are`} pending: ${first.name}${pending.length > 1 ? ', …' : ''}`,
+        next: `validonx tenant migrate ${tenant.slug}`,
       }
 }
 
@@ -222,7 +268,7 @@ async function compareSchemas(
   tenants: readonly Tenant[],
   template: SchemaSnapshot,
   groups: Map<string, { differences: SchemaChange[]; tenants: string[] }>,
-  add: Add,
+  report: (tenant: Tenant, differences: readonly SchemaChange[]) => void,
 ): Promise<void> {
   for (let start = 0; start < tenants.length; start += SNAPSHOTS_AT_A_TIME) {
     const some = tenants.slice(start, start + SNAPSHOTS_AT_A_TIME)
@@ -230,26 +276,49 @@ async function compareSchemas(
       provisioner,
       some.map(({ database }) => database),
     )
-    for (const { id, slug, database } of some) {
-      const snapshot = snapshots.get(database)
+    for (const tenant of some) {
+      const snapshot = snapshots.get(tenant.database)
       if (!snapshot || snapshot.size === 0) continue
       const differences = inShort(changesBetween(template, snapshot))
       const key = JSON.stringify(differences)
       const group = groups.get(key) ?? { differences, tenants: [] }
       groups.set(key, group)
-      group.tenants.push(slug)
-      if (differences.length > 0) add(id, driftFinding(slug, differences))
+      group.tenants.push(tenant.slug)
+      if (differences.length > 0) report(tenant, differences)
     }
   }
 }
 
-function driftFinding(slug: string, differences: readonly SchemaChange[]): Finding {
-  const named = differences.slice(0, 3).map(describeDrift)
+function driftFinding(
+  slug: string,
+  differences: readonly SchemaChange[],
+  template: string,
+  isPending: boolean,
+): Finding {
+  const named = differences.slice(0, 3).map((difference) => {
+    const { before, after } = difference
+    const detail =
+      before === undefined || after === undefined ? '' : `: ${after}; the template has ${before}`
+    return `${describeDrift(difference)}${detail}`
+  })
+  const more = differences.length - named.length
   return {
     check: 'drift',
-    says: `${named.join('; ')}${differences.length > 3 ? `; and ${differences.length - 3} more` : ''}`,
-    next: `compare it with a tenant that is well: validonx tenant health ${slug} --json`,
+    says: `${named.join('; ')}${more > 0 ? `; and ${more} more` : ''}`,
+    next: isPending ? `validonx tenant migrate ${slug}` : driftAdvice(differences, template),
   }
+}
+
+/** No migration makes up for a change by hand, so a person must. */
+function driftAdvice(differences: readonly SchemaChange[], template: string): string {
+  const [first] = differences.filter(({ before }) => before !== undefined)
+  const [, kind, table] =
+    /^(table|column|index|foreign key) ([^.]+)/.exec(first?.object ?? '') ?? []
+  if (table === undefined) return 'drop by hand what is extra, once you know that nothing needs it'
+  const definition = `show create table ${quoteName(template)}.${quoteName(table)}`
+  return kind === 'table' && first?.after === undefined
+    ? `restore the table from a backup; it is made like this: ${definition}`
+    : `alter the table by hand to be like the template's: ${definition}`
 }
 
 /** A difference from the template, as a person says it. */
@@ -288,21 +357,21 @@ function trafficFindings({ slug }: Tenant, traffic: Traffic | undefined): Findin
     findings.push({
       check: 'api key',
       says: 'no API key of it works',
-      next: `validonx apikey create --tenant ${slug}`,
+      next: `validonx apikey create --tenant ${slug} --name replacement`,
     })
   const dead = traffic?.deadKeys ?? 0
   if (dead > 0)
     findings.push({
       check: 'api key',
       says: `${dead} of its API keys cannot be used: their application key is not configured`,
-      next: 'validonx keyring status shows which; put the key back into VALIDONX_APP_PREVIOUS_KEYS',
+      next: 'put that key back into VALIDONX_APP_PREVIOUS_KEYS; to see which: validonx keyring status',
     })
   const broken = traffic?.endpoints.failing ?? 0
   if (broken > 0)
     findings.push({
       check: 'webhooks',
-      says: `${broken} of its webhook endpoints fail`,
-      next: 'look at their last answers',
+      says: `${plural(broken, 'webhook endpoint')} of it ${broken === 1 ? 'fails' : 'fail'}`,
+      next: `to see which: validonx webhook list --tenant ${slug}`,
     })
   return findings
 }
@@ -324,18 +393,19 @@ async function strays(ctx: Context, tenants: readonly Tenant[]): Promise<FleetFi
       for (const name of await listDatabases(provisioner, tenantPrefix)) {
         if (databases.has(name) || seen.has(name)) continue
         seen.add(name)
-        findings.push(strayDatabase(name, server, tenantPrefix))
+        findings.push(await strayDatabase(provisioner, name, server, tenantPrefix))
       }
       const found = await listTenantUsers(provisioner)
-      if (!found) findings.push(unseen(server, 'users', 'SELECT on mysql.user'))
-      for (const user of found ?? []) {
+      if (!found) findings.push(await unseen(server, provisioner, 'users', 'select on mysql.user'))
+      for (const { user, hosts } of found ?? []) {
         // another platform on the same server has users of its own
         if (users.has(user) || !(await grantsOn(provisioner, user, tenantPrefix))) continue
+        const accounts = hosts.map((host) => quoteUser(user, host))
         findings.push({
           kind: 'orphan user',
           name: user,
           says: `user "${user}" on "${server.name}" may use a tenant database and belongs to no tenant`,
-          next: `drop user '${user}', once you know that nobody needs it`,
+          next: `once you know that nothing needs it: drop user ${accounts.join(', ')}`,
         })
       }
     } catch (thrown) {
@@ -343,7 +413,7 @@ async function strays(ctx: Context, tenants: readonly Tenant[]): Promise<FleetFi
         kind: 'not seen',
         name: server.name,
         says: asAppError(thrown).message,
-        next: `look at database server "${server.name}"`,
+        next: `for database server "${server.name}": validonx doctor`,
       })
     }
   }
@@ -352,7 +422,7 @@ async function strays(ctx: Context, tenants: readonly Tenant[]): Promise<FleetFi
       kind: 'stale lease',
       name,
       says: `the process that holds "${name}" is dead`,
-      next: 'validonx tenant health --fix ends it; it ends by itself too',
+      next: 'it ends when its time is over; to end it now: validonx tenant health --all --fix',
       remedy: 'end lease',
     })
   }
@@ -368,20 +438,41 @@ async function grantsOn(provisioner: Provisioner, user: string, prefix: string):
   return rows.length > 0
 }
 
-function strayDatabase(name: string, server: DatabaseServer, prefix: string): FleetFinding {
+async function strayDatabase(
+  provisioner: Provisioner,
+  name: string,
+  server: DatabaseServer,
+  prefix: string,
+): Promise<FleetFinding> {
   if (name.startsWith(scratchPrefix(prefix)))
     return {
       kind: 'scratch database',
       name,
       says: `scratch database "${name}" on "${server.name}" was left behind`,
-      next: 'validonx tenant health --fix drops it',
+      next: 'to drop it: validonx tenant health --all --fix',
       remedy: 'drop scratch database',
     }
+  const owner = await findOwner(provisioner, name)
+  const mark =
+    owner === undefined ? ' and bears no mark of one' : `; its mark names tenant id ${owner}`
   return {
     kind: 'orphan database',
     name,
-    says: `database "${name}" on "${server.name}" belongs to no tenant`,
-    next: `look at its ${OWNER_TABLE} table for whose it was, back it up, and drop it`,
+    says: `database "${name}" on "${server.name}" belongs to no tenant${mark}`,
+    next: `find out whose it is and back it up; then: drop database ${quoteName(name)}`,
+  }
+}
+
+/** The tenant that the database's mark names, if it bears one. */
+async function findOwner(provisioner: Provisioner, database: string): Promise<string | undefined> {
+  try {
+    const [row] = await provisioner.rows<{ tenant_id: string }>(
+      `select tenant_id from ${quoteName(database)}.${OWNER_TABLE} limit 1`,
+    )
+    return row?.tenant_id
+  } catch (error) {
+    if (isFailure(error, 'missing', 'privilege missing', 'other')) return undefined
+    throw error
   }
 }
 
@@ -392,9 +483,18 @@ const withoutTemplate = ({ name }: DatabaseServer): FleetFinding => ({
   next: 'validonx init',
 })
 
-const unseen = ({ name }: DatabaseServer, what: string, privilege: string): FleetFinding => ({
-  kind: 'not seen',
-  name,
-  says: `${what} on "${name}" cannot be seen by this login`,
-  next: `grant it ${privilege}`,
-})
+async function unseen(
+  { name }: DatabaseServer,
+  provisioner: Provisioner,
+  what: string,
+  privilege: string,
+): Promise<FleetFinding> {
+  const [row] = await provisioner.rows<{ account: string }>('select current_user() as account')
+  const [user = '', host = ''] = (row?.account ?? '').split(/@(?=[^@]*$)/)
+  return {
+    kind: 'not seen',
+    name,
+    says: `${what} on "${name}" cannot be seen by this login`,
+    next: `as an administrator of that server: grant ${privilege} to ${quoteUser(user, host)}`,
+  }
+}

@@ -3,14 +3,18 @@ import { settingSeeds } from '../../../seeds/tenant/defaults.js'
 import type { Plan } from '../billing/plan.js'
 import type { Context } from '../context.js'
 import { isLoginRefused, readTraitsOn } from '../db/database-account.js'
+import { quoteName } from '../db/sql.js'
 import { runOn } from '../db/statements.js'
 import { causeOf, type FailureKind } from '../driver-failure.js'
 import { countedCodes } from '../entitlements/usage-counter-store.js'
 import { AppError, asAppError } from '../errors.js'
+import { plural } from '../plural.js'
+import { getServerById } from '../servers/database-server-store.js'
 import { placeOf } from '../tenants/scope.js'
 import type { Tenant } from '../tenants/tenant.js'
 import { USAGE_DIFFERENCES_SQL } from '../usage/rebuild-usage.js'
 import type { Finding } from './health.js'
+import { findKnexSessions } from './knex-lock.js'
 import { findStrayRights } from './tenant-user.js'
 
 type Standing = {
@@ -19,13 +23,15 @@ type Standing = {
   counters: string | null
   branding: number
   differences: number
+  knex_lock: number | null
 }
 
 const QUESTIONS = `select (select group_concat(name) from settings) as settings,
   (select group_concat(code) from entitlements) as entitlements,
   (select group_concat(code) from usage_counters where subject = 'tenant') as counters,
   (select count(*) from branding) as branding,
-  (select count(*) from (${USAGE_DIFFERENCES_SQL}) differences) as differences`
+  (select count(*) from (${USAGE_DIFFERENCES_SQL}) differences) as differences,
+  (select max(is_locked) from knex_migrations_lock) as knex_lock`
 
 /**
  * What a tenant's own database user sees: whether it may log in, what it may do, whose the database is,
@@ -37,6 +43,7 @@ export async function examineTenant(
   plan: Plan | undefined,
 ): Promise<Finding[]> {
   const findings: Finding[] = []
+  let isLocked = false
   try {
     await ctx.tenantDatabases.lend(placeOf(tenant), async (connection) => {
       const stray = await findStrayRights(connection, tenant.database)
@@ -45,19 +52,21 @@ export async function examineTenant(
           check: 'grants',
           says:
             stray === 'nothing' ? 'its user may not use its database' : `its user may: ${stray}`,
-          next: `validonx tenant health ${tenant.slug} --fix takes all away and grants what is right`,
+          next: `to grant exactly what is right: validonx tenant health ${tenant.slug} --fix`,
           remedy: 'grant again',
         })
       if (await mayExpire(connection))
         findings.push({
           check: 'login',
           says: "its user's password expires by the server's default_password_lifetime",
-          next: `validonx tenant health ${tenant.slug} --fix exempts it`,
+          next: `to exempt it: validonx tenant health ${tenant.slug} --fix`,
           remedy: 'grant again',
         })
       const [standing] = (await runOn(connection, QUESTIONS)) as unknown as Standing[]
       if (standing) findings.push(...findingsOf(standing, tenant, plan))
+      isLocked = Number(standing?.knex_lock) === 1
     })
+    if (isLocked) findings.push(await knexFinding(ctx, tenant))
   } catch (thrown) {
     findings.push(failureOf(thrown, tenant))
   }
@@ -70,7 +79,7 @@ function findingsOf(standing: Standing, tenant: Tenant, plan: Plan | undefined):
     const present = new Set((has ?? '').split(','))
     return wanted.filter((name) => !present.has(name))
   }
-  const next = 'validonx tenant health --fix adds what is missing'
+  const next = `to add what is missing: validonx tenant health ${tenant.slug} --fix`
   for (const [check, missing] of [
     ['settings', lacking(standing.settings, Object.keys(settingSeeds))],
     ['branding', Number(standing.branding) > 0 ? [] : ['branding']],
@@ -91,7 +100,7 @@ function findingsOf(standing: Standing, tenant: Tenant, plan: Plan | undefined):
   if (Number(standing.differences) > 0)
     findings.push({
       check: 'usage counters',
-      says: `${standing.differences} of its counters do not say what the events come to`,
+      says: `${plural(Number(standing.differences), 'counter')} of it differ from what its events come to`,
       next: `validonx usage rebuild --tenant ${tenant.slug}`,
       remedy: 'rebuild usage',
     })
@@ -126,22 +135,49 @@ function failureOf(thrown: unknown, tenant: Tenant): Finding {
     return {
       check: 'login',
       says: `its user cannot log in${WHY[cause?.kind ?? 'other'] ?? ''}: ${cause?.sentence}`,
-      next: `validonx tenant health ${tenant.slug} --fix makes its login work again`,
+      next: `to make its login work again: validonx tenant health ${tenant.slug} --fix`,
       remedy: 'grant again',
     }
-  if (thrown instanceof AppError && cause?.kind === 'missing')
-    return {
-      check: 'database',
-      says: `its database "${tenant.database}" does not exist`,
-      next: 'restore it from a backup: validonx makes no empty one in its place',
-    }
+  if (thrown instanceof AppError && cause?.kind === 'missing') return lostDatabase(tenant.database)
   if (cause?.kind === 'missing' || cause?.kind === 'other')
     return {
       check: 'schema',
       says: cause.sentence,
-      next: `validonx tenant migrate ${tenant.slug}`,
+      next: 'restore what is missing from a backup, unless a migration that is pending makes it',
     }
   // a state of the server, not of this tenant
   const error = asAppError(thrown)
   return { check: 'database', says: cause?.sentence ?? error.message, next: error.message }
+}
+
+export const lostDatabase = (database: string): Finding => ({
+  check: 'database',
+  says: `its database "${database}" does not exist`,
+  next: 'restore it from a backup; validonx makes no empty one in its place',
+})
+
+/** A lock of Knex's own command: at work, or left over by a process that died. */
+async function knexFinding(ctx: Context, { slug, database, serverId }: Tenant): Promise<Finding> {
+  const provisioner = await ctx.provisioner(await getServerById(ctx.platform, serverId))
+  const { sessions, mayLook } = await findKnexSessions(provisioner, database, provisioner.threads)
+  const check = 'knex lock'
+  if (sessions.length > 0)
+    return {
+      check,
+      says: `the lock of Knex's own command is set, and ${sessions.join('; ')} is in its database`,
+      next: 'wait for that command, or end it',
+    }
+  const says = "the lock of Knex's own command is set, and blocks that command"
+  return mayLook
+    ? {
+        check,
+        says: `${says}; no session is at work`,
+        next: `to release it: validonx tenant health ${slug} --fix`,
+        remedy: 'release knex lock',
+      }
+    : {
+        check,
+        says,
+        next: `once no such command runs: update ${quoteName(database)}.knex_migrations_lock set is_locked = 0`,
+      }
 }

@@ -75,13 +75,17 @@ export async function listDatabases(provisioner: Provisioner, prefix: string): P
   return rows.map(({ name }) => name)
 }
 
-/** Names of database users that look like tenants'; undefined where this login may not see users. */
-export async function listTenantUsers(provisioner: Provisioner): Promise<string[] | undefined> {
+/** Database users that look like tenants'; undefined if this login may not see users. */
+export async function listTenantUsers(
+  provisioner: Provisioner,
+): Promise<readonly { readonly user: string; readonly hosts: readonly string[] }[] | undefined> {
   try {
-    const rows = await provisioner.rows<{ user: string }>(
-      "select distinct user as user from mysql.user where user regexp '^vx_[0-9a-z]{20,}$'",
+    const rows = await provisioner.rows<{ user: string; host: string }>(
+      "select user as user, host as host from mysql.user where user regexp '^vx_[0-9a-z]{20,}$' order by user, host",
     )
-    return rows.map(({ user }) => user)
+    const hosts = new Map<string, string[]>()
+    for (const { user, host } of rows) hosts.set(user, [...(hosts.get(user) ?? []), host])
+    return [...hosts].map(([user, own]) => ({ user, hosts: own }))
   } catch {
     return undefined
   }

@@ -15,6 +15,7 @@ export const CHECKS = [
   'api key',
   'webhooks',
   'provisioning',
+  'knex lock',
 ] as const
 export type Check = (typeof CHECKS)[number]
 
@@ -25,6 +26,7 @@ export type Remedy =
   | 'rebuild usage'
   | 'drop scratch database'
   | 'end lease'
+  | 'release knex lock'
 
 export type Finding = {
   readonly check: Check

@@ -8,7 +8,7 @@ import { inTransaction } from '../db/transaction.js'
 import { causeOf } from '../driver-failure.js'
 import { insertMissingEntitlements } from '../entitlements/entitlement-store.js'
 import { countedCodes, insertMissingCounters } from '../entitlements/usage-counter-store.js'
-import { asAppError } from '../errors.js'
+import { AppError, asAppError } from '../errors.js'
 import { insertOutbox } from '../events/outbox-store.js'
 import { getServerById, listServers } from '../servers/database-server-store.js'
 import { insertMissingBranding } from '../tenants/branding-store.js'
@@ -20,6 +20,7 @@ import { rebuildUsage } from '../usage/rebuild-usage.js'
 import { examineTenant } from './examine-tenant.js'
 import type { FleetHealth, Remedy } from './health.js'
 import { findStaleLeases, listDatabases } from './health-store.js'
+import { findKnexSessions, releaseKnexLock } from './knex-lock.js'
 import { ensureTenantUser } from './tenant-user.js'
 
 /** One thing that `mend` would do. */
@@ -53,6 +54,10 @@ const TEXTS: Readonly<Record<Remedy, (of: string) => Pick<Mending, 'says' | 'don
   'end lease': (of) => ({
     says: `end the lease of "${of}"`,
     done: `the lease of "${of}" has ended`,
+  }),
+  'release knex lock': (of) => ({
+    says: `release the lock of Knex's own command in the database of "${of}"`,
+    done: `the lock of Knex's own command in the database of "${of}" is free`,
   }),
 }
 
@@ -100,6 +105,8 @@ async function doMending(ctx: Context, { remedy, of }: Mending): Promise<void> {
       return dropScratch(ctx, of)
     case 'end lease':
       return endLease(ctx, of)
+    case 'release knex lock':
+      return releaseLock(ctx, await getTenant(ctx.platform, of))
   }
 }
 
@@ -174,4 +181,13 @@ async function endLease(ctx: Context, name: string): Promise<void> {
     'update leases set expires_at = utc_timestamp(6) where name = ? and expires_at > utc_timestamp(6)',
     [name],
   )
+}
+
+/** Unless Knex's own command has begun since it was looked for. */
+async function releaseLock(ctx: Context, { slug, database, serverId }: Tenant): Promise<void> {
+  const provisioner = await ctx.provisioner(await getServerById(ctx.platform, serverId))
+  const { sessions, mayLook } = await findKnexSessions(provisioner, database, provisioner.threads)
+  if (sessions.length > 0 || !mayLook)
+    throw new AppError('MIGRATION.KNEX_RUNNING', slug, sessions, mayLook)
+  await releaseKnexLock(provisioner, database)
 }

@@ -123,7 +123,7 @@ describe('a tenant', () => {
 
     expect(pending).toContain('schema')
     expect(keyless).toEqual(['api key'])
-    expect(gone).toEqual(['database', 'schema', 'api key'])
+    expect(gone).toEqual(['database', 'api key'])
     expect(stuck).toEqual(['provisioning'])
   })
 })
@@ -203,7 +203,7 @@ describe('the fleet', () => {
       64,
       expect.stringContaining('USAGE.CONFIRMATION_NEEDED'),
     ])
-    expect([told.exit, told.out]).toEqual([0, expect.stringContaining('1 tenants, all well.')])
+    expect([told.exit, told.out]).toEqual([0, expect.stringContaining('1 tenant, all well.')])
   })
 
   test.for([

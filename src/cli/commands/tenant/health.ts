@@ -3,6 +3,7 @@ import { AppError } from '../../../core/errors.js'
 import { describeDrift, examineFleet } from '../../../core/fleet/examine-fleet.js'
 import type { DriftGroup, FleetHealth, TenantHealth } from '../../../core/fleet/health.js'
 import { mend, planMendings } from '../../../core/fleet/mend-fleet.js'
+import { plural } from '../../../core/plural.js'
 import { createCommand } from '../../command.js'
 import { type OpenSession, type Runtime, withFleet } from '../../runtime.js'
 import { formatFields, printable, type Terminal } from '../../terminal.js'
@@ -83,11 +84,17 @@ async function fix(
   const { ctx, terminal } = session
   const mendings = planMendings(health)
   if (mendings.length === 0) {
-    terminal.remark('Nothing of what is wrong can be mended without a person.')
+    terminal.remark('None of this can be repaired without a person.')
     return health
   }
   for (const { says } of mendings) terminal.remark(`· ${says}`)
-  if (!yes && !(await terminal.confirm(`Do these ${mendings.length} things?`, '--yes')))
+  if (
+    !yes &&
+    !(await terminal.confirm(
+      mendings.length === 1 ? 'Do this?' : `Do these ${mendings.length} things?`,
+      '--yes',
+    ))
+  )
     return health
   for (const mending of mendings) {
     if (session.signal.aborted) break
@@ -122,8 +129,8 @@ async function show(terminal: Terminal, health: FleetHealth, named: boolean): Pr
     const well = health.tenants.length - ill.length
     lines.push(
       health.isHealthy
-        ? terminal.style('green', `${well} tenants, all well.`)
-        : `${well} of ${health.tenants.length} tenants are well.`,
+        ? terminal.style('green', `${plural(well, 'tenant')}, all well.`)
+        : `${well} of ${plural(health.tenants.length, 'tenant')} ${well === 1 ? 'is' : 'are'} well.`,
     )
     return lines.join('\n')
   })
