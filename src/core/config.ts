@@ -380,7 +380,8 @@ export function inspectConfig({
     origins[name] = found?.origin ?? 'default'
     if (parsed.success) values[name] = parsed.data
     for (const issue of parsed.error?.issues ?? []) {
-      faults.push(`${setting.variable} ${issue.message}${found ? ` (from ${found.origin})` : ''}`)
+      const from = found ? ` (from ${found.origin}${hintOf(found.value)})` : ''
+      faults.push(`${setting.variable} ${issue.message}${from}`)
     }
   }
   faults.push(...faultsOfPair(origins, values as Partial<Config>), ...faultsOfNames(sources))
@@ -408,6 +409,13 @@ export function presentable(name: SettingName, value: unknown): string {
     return url.href
   }
   return Array.isArray(value) && value.length === 0 ? '' : '***'
+}
+
+/** What can't be seen in a value that was refused, or is easily overlooked. */
+function hintOf(value = ''): string {
+  const [invisible] = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u00a0]/u.exec(value) ?? []
+  if (invisible) return `, with the invisible character ${asAscii(invisible)}`
+  return /^(["'`]).*\1$/s.test(value) ? ', where the quotes are part of the value' : ''
 }
 
 /** A client certificate and its key are of use only together. */

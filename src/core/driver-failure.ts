@@ -300,7 +300,7 @@ function read(error: DriverError): DriverFailure | undefined {
     kind,
     errno,
     where: whereOf(error, said),
-    sentence: said || code,
+    sentence: said || (kind === 'tls' && String(handshakeErrorOf(error).message ?? '')) || code,
     ...(kind === 'tls'
       ? { tls: fromServer ? { check: 'required', names: [] } : tlsFailureOf(error, code) }
       : {}),

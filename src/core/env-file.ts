@@ -43,7 +43,7 @@ export function parseEnvFile(text: string): EnvFile {
     const line = lines[index] ?? ''
     const at = `line ${index + 1}`
     if (/^\s*(#|$)/.test(line)) continue
-    const [, name = line, rest] = /^\s*(?:export\s+)?([^=]*?)\s*=\s*(.*)$/.exec(line) ?? []
+    const [, name = line, rest] = /^\s*(?:export\s+)?([^=]*?)\s*=(.*)$/.exec(line) ?? []
     if (rest === undefined || !/^[A-Za-z_][\w.-]*$/.test(name)) {
       if (mentionsOurs(name))
         faults.push(`${at} is not NAME=value, or its name has a stray character`)
@@ -65,11 +65,12 @@ export function parseEnvFile(text: string): EnvFile {
 type Value = { readonly value: string; readonly span: number; readonly fault?: string }
 
 /** The value that begins after `=`, and how many of the following lines it takes. */
-function readValue(rest: string, following: readonly string[]): Value {
+function readValue(written: string, following: readonly string[]): Value {
+  const rest = written.trimStart()
   const [quote] = /^["'`]/.exec(rest) ?? []
   if (!quote) {
     const value = rest.replace(/#.*$/, '').trim()
-    return /\S#/.test(rest)
+    return /\S#/.test(`=${written}`)
       ? { value, span: 0, fault: 'has a "#" in a value without quotes: put the value in quotes' }
       : { value, span: 0 }
   }

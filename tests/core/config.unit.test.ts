@@ -110,6 +110,18 @@ describe('configuration', () => {
     expect(faultsOf({ [variable]: value })).toHaveLength(1)
   })
 
+  test.for([
+    ['VALIDONX_APP_KEY', `${KEY.slice(0, 9)}\u200B${KEY.slice(9)}`, '\\u{200b}'],
+    ['VALIDONX_PORT', '80\u00A081', '\\u{a0}'],
+    ['VALIDONX_APP_KEY', `"${KEY}"`, 'the quotes are part of the value'],
+    ['VALIDONX_DATABASE_URL', `'${URL}'`, 'the quotes are part of the value'],
+  ] as const)('tells what is easily overlooked in a refused %s=%j', ([variable, value, hint]) => {
+    const faults = faultsOf({ [variable]: value })
+
+    expect(faults).toEqual([expect.stringContaining(hint)])
+    expect(faults.join()).not.toMatch(/hunter2|BwcHBw/)
+  })
+
   test('is shown with its secrets masked', () => {
     expect(presentable('appKey', KEY)).toBe('***')
     expect(presentable('appPreviousKeys', [KEY])).toBe('***')
@@ -237,6 +249,7 @@ describe('a .env file', () => {
     ],
     ['quotes', `VALIDONX_DATABASE_URL='${URL}' # main\nVALIDONX_APP_KEY=\`${KEY}\`\n`],
     ['lines of other programs', `APP_NAME=My App\nX='it\n- y: z\nFOO BAR\n${LINES}Y="half`],
+    ['comments behind values', `VALIDONX_HOST= # none\n${LINES.replaceAll('\r', ' # here\r')}`],
     ['the same value twice', `${LINES}VALIDONX_APP_KEY=${KEY}\n`],
   ] as const)('is read with %s', async ([, content]) => {
     const { values, faults } = await readFrom(content)
@@ -265,6 +278,7 @@ describe('a .env file', () => {
     ['text after a quote', 'VALIDONX_HOST="10.0.0.1"0', /line 1 goes on/],
     ['two values for a name', 'VALIDONX_PORT=1\n\nVALIDONX_PORT=2', /lines 1 and 3 give/],
     ['a "#" inside a value', 'VALIDONX_OPERATOR=a#b', /line 1 has a "#"/],
+    ['a "#" before a value', 'VALIDONX_OPERATOR=#1', /line 1 has a "#"/],
     ['a colon for "="', 'VALIDONX_PORT: 80', /line 1 is not NAME=value/],
     ['a word before a name', 'set VALIDONX_PORT=80', /line 1 is not NAME=value/],
     ['an invisible character before a name', '\u200BVALIDONX_PORT=80', /line 1 is not/],
