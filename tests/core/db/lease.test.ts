@@ -1,16 +1,24 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
+import type { PlatformDb } from '../../../src/core/db/connect.js'
 import { type Holder, isKnownDead, thisProcess } from '../../../src/core/db/holder.js'
 import { withLease } from '../../../src/core/db/lease.js'
+import { rowsOf } from '../../../src/core/db/statements.js'
 import { inTransaction } from '../../../src/core/db/transaction.js'
+import { codeOf } from '../../support/code-of.js'
+import { eventually } from '../../support/eventually.js'
 import { test } from '../../support/house.js'
 
 const elsewhere = (name: string): Holder => ({ name, machine: undefined, pid: 1 })
-const codeOf = (work: Promise<unknown>) =>
-  work.then(
-    () => 'done',
-    (error: { code?: string }) => error.code,
-  )
+const outcomeOf = (work: Promise<unknown>) => work.then(() => 'done', codeOf)
+
+/** Whether that time has passed by the database's clock. */
+async function isOver(db: PlatformDb, time: Date): Promise<boolean> {
+  const [row] = await rowsOf<{ is_over: number }>(db, 'select utc_timestamp(6) > ? as is_over', [
+    time,
+  ])
+  return row?.is_over === 1
+}
 
 test('of twenty callers at once one works at a time, and generations rise', async ({ ctx }) => {
   let working = 0
@@ -18,7 +26,7 @@ test('of twenty callers at once one works at a time, and generations rise', asyn
   const generations: number[] = []
   const outcomes = await Promise.all(
     Array.from({ length: 20 }, (_, index) =>
-      codeOf(
+      outcomeOf(
         withLease(
           ctx.platform,
           'contended',
@@ -53,7 +61,7 @@ test('a holder that fell silent is fenced off once another has taken over', asyn
         .platform('leases')
         .where({ name: 'silent' })
         .update({ expires_at: ctx.platform.raw('utc_timestamp(6)') })
-      const taken = await codeOf(
+      const taken = await outcomeOf(
         withLease(
           ctx.platform,
           'silent',
@@ -69,20 +77,24 @@ test('a holder that fell silent is fenced off once another has taken over', asyn
     },
   )
 
-  expect(await codeOf(silent)).toBe('LEASE.LOST')
+  expect(await outcomeOf(silent)).toBe('LEASE.LOST')
 })
 
 test('a lease is renewed for as long as the work lasts', async ({ ctx }) => {
-  const outcome = await codeOf(
+  const outcome = await outcomeOf(
     withLease(
       ctx.platform,
       'renewed',
-      { holder: elsewhere('worker'), seconds: 1 },
+      { holder: elsewhere('worker'), seconds: 3 },
       async (lease) => {
-        await sleep(1500)
+        const { expires_at: ends } = await ctx
+          .platform('leases')
+          .where({ name: 'renewed' })
+          .first('expires_at')
+        await eventually(() => isOver(ctx.platform, ends))
         lease.assertHeld()
         expect(
-          await codeOf(
+          await outcomeOf(
             withLease(
               ctx.platform,
               'renewed',
@@ -124,7 +136,10 @@ test('the lease of a process that is known to be dead is taken over at once', as
   expect(isKnownDead({ ...dead, pid: process.ppid }, self)).toBe(false)
 })
 
-test('a fence holds a takeover off until the transaction has ended', async ({ ctx }) => {
+test('a fence holds a takeover off until the transaction has ended', async ({
+  ctx,
+  provisioner,
+}) => {
   const order: string[] = []
   await withLease(
     ctx.platform,
@@ -139,7 +154,11 @@ test('a fence holds a takeover off until the transaction has ended', async ({ ct
           .where({ name: 'fenced' })
           .update({ generation: 99 })
           .then(() => order.push('taken over'))
-        await sleep(200)
+        const isWaiting = async () =>
+          (await provisioner.rows<{ Info: string | null }>('show full processlist')).some(
+            ({ Info }) => Info?.startsWith('update `leases` set `generation` = 99'),
+          )
+        await eventually(isWaiting)
         order.push('committed')
       })
       await takeover
