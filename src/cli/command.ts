@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander'
+import { type FieldNames, setFieldNames } from './field-names.js'
 
 /** One example: what to type, and what it is for. */
 export type Example = readonly [command: string, purpose: string]
@@ -9,28 +10,43 @@ type Shape = {
   readonly examples: readonly Example[]
   /** Whether it prints results; those that only do something have no `--json`. */
   readonly prints?: boolean
+  /** Options by the fields of the verb's input that they set, if a field isn't called like its option. */
+  readonly fields?: FieldNames
 }
 
 /** A command with what all of them share: `--json`, where the configuration comes from, and examples. */
-export function createCommand({ name, about, examples, prints = true }: Shape): Command {
+export function createCommand({
+  name,
+  about,
+  examples,
+  prints = true,
+  fields = {},
+}: Shape): Command {
   const command = new Command(name).description(about).allowExcessArguments(false)
+  setFieldNames(command, fields)
   if (prints) command.option('--json', 'print results as JSON, one object a line')
-  return command
-    .addOption(new Option('--env-file <path>', 'read settings from this file instead of .env'))
-    .addOption(
-      new Option(
-        '--home <folder>',
-        'folder of the embedded database server (default: the nearest .validonx)',
-      ),
-    )
-    .addOption(new Option('--platform-database <name>', 'name of the platform database').hideHelp())
-    .addOption(
-      new Option('--tenant-prefix <prefix>', 'what tenant databases begin with').hideHelp(),
-    )
-    .addHelpText(
-      'after',
-      `\nExamples:\n${examples.map(([line, purpose]) => `  # ${purpose}\n  $ validonx ${line}`).join('\n')}\n`,
-    )
+  return (
+    command
+      .addOption(new Option('--config <path>', 'read settings from this file instead of .env'))
+      // its name before: Node.js 20 takes it for an option of its own, wherever it stands
+      .addOption(new Option('--env-file <path>').hideHelp())
+      .addOption(
+        new Option(
+          '--home <folder>',
+          'folder of the embedded database server (default: the nearest .validonx)',
+        ),
+      )
+      .addOption(
+        new Option('--platform-database <name>', 'name of the platform database').hideHelp(),
+      )
+      .addOption(
+        new Option('--tenant-prefix <prefix>', 'what tenant databases begin with').hideHelp(),
+      )
+      .addHelpText(
+        'after',
+        `\nExamples:\n${examples.map(([line, purpose]) => `  # ${purpose}\n  $ validonx ${line}`).join('\n')}\n`,
+      )
+  )
 }
 
 /** A noun: nothing but its verbs. Without one it shows what it has. */

@@ -1,4 +1,5 @@
 import { AppError } from '../core/errors.js'
+import { instantSchema } from '../core/parse.js'
 
 const UNITS = { s: 1, m: 60, h: 3600, d: 86_400 } as const
 
@@ -9,7 +10,7 @@ export function readDuration(text: string, option: string): number {
   if (!form) {
     throw new AppError(
       'USAGE.INVALID',
-      `${option} "${text}" is no time. Write it as 90s, 15m, 24h, 7d or 0.`,
+      `${option} "${text}" is not a valid duration. Write it as 90s, 15m, 24h, 7d or 0.`,
     )
   }
   return Number(form[1]) * UNITS[form[2] as keyof typeof UNITS]
@@ -21,6 +22,36 @@ export function readCount(text: string, option: string, least = 1, most = 999_99
   if (/^\d{1,15}$/.test(text) && count >= least && count <= most) return count
   throw new AppError(
     'USAGE.INVALID',
-    `${option} "${text}" is no count. Give a whole number from ${least} on.`,
+    `${option} "${text}" is not a whole number of at least ${least}.`,
   )
+}
+
+/** A date or an RFC 3339 time. @throws VALIDATION.FAILED naming the option */
+export function readTime(text: string, option: string): Date {
+  const { data, error } = instantSchema.safeParse(text)
+  if (data) return data
+  const messages = error?.issues.map(({ message }) => message) ?? []
+  throw new AppError('VALIDATION.FAILED').with({ [option]: messages })
+}
+
+/** How long ago, as `30d`, or a time. @throws VALIDATION.FAILED naming the option */
+export function readPast(text: string, option: string, now: Date): Date {
+  if (/^\d{1,9}[smhd]$/.test(text))
+    return new Date(now.getTime() - readDuration(text, option) * 1000)
+  if (/^\d{4}-/.test(text)) return readTime(text, option)
+  throw new AppError('VALIDATION.FAILED').with({
+    [option]: [
+      'must be an age such as 90m, 12h or 30d, a date such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z',
+    ],
+  })
+}
+
+/** One of a list. @throws USAGE.INVALID naming the option */
+export function readChoice<Choice extends string>(
+  text: string,
+  choices: readonly Choice[],
+  option: string,
+): Choice {
+  if ((choices as readonly string[]).includes(text)) return text as Choice
+  throw new AppError('USAGE.INVALID', `${option} "${text}" is not one of ${choices.join(', ')}.`)
 }

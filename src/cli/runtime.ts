@@ -13,6 +13,7 @@ import { nearestHome } from '../core/db/embedded-home.js'
 import { type AppError, asAppError } from '../core/errors.js'
 import { createLog, type Log } from '../core/log.js'
 import { describeError, scrub } from '../core/scrub.js'
+import { detailsAtTerminal } from './field-names.js'
 import { ReaderLeft, type Streams, Terminal } from './terminal.js'
 
 /** What a program run has from outside. Tests pass their own. */
@@ -41,6 +42,7 @@ export type CrashHandler = {
 export type CommonOptions = {
   readonly json?: true
   readonly home?: string
+  readonly config?: string
   readonly envFile?: string
   readonly platformDatabase?: string
   readonly tenantPrefix?: string
@@ -101,7 +103,7 @@ const caught =
     try {
       await work({ runtime, terminal, signal: stopping.signal }, ...args)
     } catch (thrown) {
-      tell(runtime, terminal, thrown)
+      tell(runtime, terminal, named(given.at(-1) as Command, thrown))
     } finally {
       stopListening()
     }
@@ -158,17 +160,30 @@ async function settle({ log }: Session, ctx: Context): Promise<void> {
 export type { Config }
 
 /** Where a command's settings come from. */
-export const sourcesOf = (runtime: Runtime, options: CommonOptions): ConfigSources => ({
-  environment: runtime.environment,
-  options: optionsByName(options),
-  envFile: options.envFile ?? `${runtime.folder}/.env`,
-  envFileRequired: options.envFile !== undefined,
-})
+export function sourcesOf(runtime: Runtime, options: CommonOptions): ConfigSources {
+  const file = options.config ?? options.envFile
+  return {
+    environment: runtime.environment,
+    options: optionsByName(options),
+    envFile: file ?? `${runtime.folder}/.env`,
+    envFileRequired: file !== undefined,
+  }
+}
 
 function optionsByName(options: CommonOptions): { [Name in SettingName]?: string | undefined } {
-  const { json: _json, envFile: _envFile, ...settings } = options as Record<string, unknown>
+  const settings = options as Record<string, unknown>
   const named = ['home', 'platformDatabase', 'tenantPrefix', 'host', 'port'] as const
   return Object.fromEntries(named.map((name) => [name, settings[name] as string | undefined]))
+}
+
+/** Gives the fields of a refused input the names that they have on this command line. */
+function named(command: Command, thrown: unknown): unknown {
+  // Ctrl-C in a prompt, or a reader that has left, is no error
+  if (isLeft(thrown) || thrown instanceof ReaderLeft) return thrown
+  const failure = asAppError(thrown)
+  if (failure.code === 'VALIDATION.FAILED')
+    failure.details = detailsAtTerminal(command, failure.details)
+  return failure
 }
 
 /** Prints an error to stderr and sets the exit status. */
@@ -195,7 +210,7 @@ export function tell(runtime: Runtime, terminal: Terminal, thrown: unknown): voi
   )
   if (failure.code === 'VALIDATION.FAILED') {
     for (const [field, messages] of Object.entries(failure.details))
-      terminal.note(`  ${field}: ${(messages as string[]).join('; ')}`)
+      terminal.note(`  ${field}${field && ': '}${(messages as string[]).join('; ')}`)
   }
   if (failure.cliHint) terminal.note(`  ${failure.cliHint}`)
   const because = reasonOf(failure)

@@ -478,7 +478,7 @@ function readEnvFile(
   if (path === undefined) return {}
   const read = readTextFile(path)
   if (!read) {
-    if (required) faults.push(`the file of --env-file does not exist: "${resolve(path)}"`)
+    if (required) faults.push(`the file of --config does not exist: "${resolve(path)}"`)
     return {}
   }
   if ('fault' in read) {

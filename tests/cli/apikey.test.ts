@@ -122,14 +122,14 @@ describe('validonx apikey create', () => {
   })
 
   test.for([
-    [['--scope', 'everything'], 65, 'scopes'],
-    [['--expires', '2020-01-01'], 65, 'expiresAt'],
-    [['--expires', 'tomorrow'], 65, 'expiresAt'],
+    [['--scope', 'everything'], 65, '--scope:'],
+    [['--expires', '2020-01-01'], 65, '--expires:'],
+    [['--expires', 'tomorrow'], 65, '--expires:'],
     [['--limit', '0'], 64, '--limit'],
-    [['--limit', '5', '--period', '0'], 65, 'periodSeconds'],
+    [['--limit', '5', '--period', '0'], 65, '--period:'],
     [['--limit', '5', '--period', 'soon'], 64, '--period'],
-    [['--limit', '5', '--period', '32d'], 65, 'periodSeconds'],
-    [['--name', ' '], 65, 'name'],
+    [['--limit', '5', '--period', '32d'], 65, '--period:'],
+    [['--name', ' '], 65, '--name:'],
   ] as const)(
     '%s is refused by name, and nothing is made',
     async ([options, status, name], { cli, ctx, tenant }) => {

@@ -252,7 +252,7 @@ describe('audit tail', () => {
   })
 
   test.for([
-    [['--columns', 'seq,nothing'], 64, /"nothing" is no column.*seq, time/s],
+    [['--columns', 'seq,nothing'], 64, /"nothing" is not one of .*seq, time/s],
     [['-n', 'many'], 64, /--lines "many"/],
     [['-n', '-1'], 64, /--lines/],
     [['--from-seq', '1e3'], 64, /--from-seq "1e3"/],

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { newAppKey } from '../../src/core/crypto/keyring.js'
 import { runCli } from '../support/house.js'
+import { startBin } from '../support/process.js'
 
 const rowsOf = (out: string): Record<string, { value: string | null; origin: string }> =>
   Object.fromEntries(
@@ -23,7 +24,7 @@ test('config names the file that each value comes from', async () => {
   const { out, exit } = await runCli({ VALIDONX_HOME: '/srv/home' }, [
     'config',
     '--json',
-    `--env-file=${envFile}`,
+    `--config=${envFile}`,
   ])
 
   expect(exit).toBe(0)
@@ -65,8 +66,25 @@ test('NODE_ENV=production in .env refuses to start the embedded server', async (
   const { said, exit } = await runCli({ VALIDONX_HOME: folder }, [
     'tenant',
     'list',
-    `--env-file=${envFile}`,
+    `--config=${envFile}`,
   ])
 
   expect([exit, said]).toEqual([78, expect.stringContaining('CONFIG.DATABASE_MISSING')])
+})
+
+test('a file of --config that does not exist is refused by validonx, not by Node.js', async () => {
+  const { ended, output } = startBin({}, ['config', '--config', 'nope.env'])
+
+  expect(await ended).toBe(78)
+  expect(output.said).toContain('the file of --config does not exist')
+})
+
+test('a file of --config changes settings of validonx, not of Node.js', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'validonx-config-'))
+  const path = join(folder, 'node.env')
+  await writeFile(path, 'NODE_OPTIONS=--bogus\nVALIDONX_HOST=10.0.0.7\n')
+  const { ended, output } = startBin({}, ['config', '--config', path, '--json'])
+
+  expect([await ended, output.said]).toEqual([0, ''])
+  expect(output.out).toContain('"10.0.0.7"')
 })

@@ -46,13 +46,13 @@ test('license issue, list and show work together', async ({ cli, tenant }) => {
 
 test.for([
   ['--type', 'forever', 'type'],
-  ['--expires', '2099-02-31', 'expires_at'],
-  ['--expires', 'tomorrow', 'expires_at'],
-  ['--grace-days', '1.5', 'grace_days'],
-  ['--grace-days', 'some', 'grace_days'],
+  ['--expires', '2099-02-31', '--expires'],
+  ['--expires', 'tomorrow', '--expires'],
+  ['--grace-days', '1.5', '--grace-days'],
+  ['--grace-days', 'some', '--grace-days'],
   ['-e', 'no-value', 'entitlement'],
-  ['-e', 'Bad Code=1', 'entitlements'],
-  ['--customer-email', 'not-an-address', 'customer_email'],
+  ['-e', 'Bad Code=1', '--entitlement'],
+  ['--customer-email', 'not-an-address', '--customer-email'],
 ] as const)('%s %s is refused by name', async ([option, value, name], { cli, tenant }) => {
   const { exit, said, out } = await cli(
     'license',

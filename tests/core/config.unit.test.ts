@@ -56,7 +56,7 @@ describe('configuration', () => {
     ])
   })
 
-  test('names the file of --env-file as the origin of what it sets', async () => {
+  test('names the file of --config as the origin of what it sets', async () => {
     const envFile = await write('VALIDONX_PORT=1001\n')
 
     const { origins } = loadConfig({ environment: {}, envFile, envFileRequired: true })
@@ -301,7 +301,7 @@ describe('a .env file', () => {
 
     expect(inspectConfig({ environment: {}, envFile }).faults).toEqual([])
     expect(inspectConfig({ environment: {}, envFile, envFileRequired: true }).faults).toEqual([
-      `the file of --env-file does not exist: "${envFile}"`,
+      `the file of --config does not exist: "${envFile}"`,
     ])
   })
 

@@ -9,7 +9,7 @@ export const config = (runtime: Runtime) =>
     about: 'show every setting in force and where it comes from; secrets are masked',
     examples: [
       ['config', 'as this folder and this environment have it'],
-      ['config --env-file production.env', 'as another file has it'],
+      ['config --config production.env', 'as another file has it'],
     ],
   }).action(
     withTerminal(runtime, async ({ terminal }, options: CommonOptions) => {

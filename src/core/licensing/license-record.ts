@@ -164,7 +164,7 @@ export const MoveLicenseInput = z.strictObject({
 export const LICENSE_ORDERS = ['created_at', '-created_at', 'expires_at', '-expires_at'] as const
 export type LicenseOrder = (typeof LICENSE_ORDERS)[number]
 
-const SHOWN_STATUSES = [...LICENSE_STATUSES, 'expired'] as const
+export const SHOWN_STATUSES = [...LICENSE_STATUSES, 'expired'] as const
 
 export const ListLicensesQuery = z.strictObject({
   ...pageInput,

@@ -27,11 +27,12 @@ export const activationList = (runtime: Runtime) =>
         const stored = key === undefined ? undefined : readLicenseKey(key)
         const license = stored === undefined ? undefined : await findLicense(scope, stored)
         if (key !== undefined && !license) throw new AppError('LICENSE.NOT_FOUND')
+        const activations = await listActivations(scope.db, {
+          licenseId: license?.id,
+          limit: readCount(options.limit, '--limit'),
+        })
         await terminal.rows(
-          await listActivations(scope.db, {
-            licenseId: license?.id,
-            limit: readCount(options.limit, '--limit'),
-          }),
+          activations,
           [
             { title: 'id', value: ({ id }) => id },
             { title: 'instance', value: ({ instanceId }) => instanceId },
@@ -47,5 +48,9 @@ export const activationList = (runtime: Runtime) =>
             revoked_at: activation.revokedAt ?? null,
           }),
         )
+        if (activations.length === 0)
+          terminal.remark(
+            license ? 'No activations of this license.' : 'No activations of this tenant.',
+          )
       }),
     )

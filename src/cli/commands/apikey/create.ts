@@ -17,6 +17,7 @@ type Options = {
 export const apiKeyCreate = (runtime: Runtime) =>
   createCommand({
     name: 'create',
+    fields: { expiresAt: '--expires', requests: '--limit', periodSeconds: '--period' },
     about: 'make an API key for a tenant and show it, once',
     examples: [
       ['apikey create --tenant acme --name ci', 'a key for everything'],

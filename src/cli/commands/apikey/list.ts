@@ -43,7 +43,11 @@ export const apiKeyList = (runtime: Runtime) =>
             (key) => apiKeyJson(key, now),
           )
           if (keys.length === 0)
-            terminal.remark(`No keys. "validonx apikey create --tenant ${slug}" makes one.`)
+            terminal.remark(
+              all
+                ? `No keys. "validonx apikey create --tenant ${slug}" makes one.`
+                : `No live keys. "validonx apikey create --tenant ${slug}" makes one; --all lists those that have ended.`,
+            )
         },
       ),
     )

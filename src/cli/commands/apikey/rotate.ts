@@ -15,6 +15,7 @@ type Options = {
 export const apiKeyRotate = (runtime: Runtime) =>
   createCommand({
     name: 'rotate',
+    fields: { graceSeconds: '--grace' },
     about: 'make a successor of an API key and keep the old one working for a grace time',
     examples: [
       ['apikey rotate --tenant acme', 'the old key works for another day'],

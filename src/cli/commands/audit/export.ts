@@ -2,11 +2,11 @@ import { makeAnchor } from '../../../core/audit/anchor.js'
 import { readAuditKey } from '../../../core/audit/audit-key.js'
 import type { AuditRecord } from '../../../core/audit/audit-record.js'
 import { followAudit } from '../../../core/audit/follow-audit.js'
-import { AppError } from '../../../core/errors.js'
 import { getTenant } from '../../../core/tenants/tenant-store.js'
 import { createCommand } from '../../command.js'
+import { readChoice, readPast } from '../../durations.js'
 import { type Runtime, withContext } from '../../runtime.js'
-import { auditJson, readSince } from './shown.js'
+import { auditJson } from './shown.js'
 
 type Options = { readonly format: string; readonly tenant?: string; readonly since?: string }
 
@@ -44,12 +44,7 @@ export const auditExport = (runtime: Runtime) =>
     .option('--since <time>', 'only what happened since: 30d, a date or an RFC 3339 time')
     .action(
       withContext(runtime, async ({ ctx, terminal, signal }, options: Options) => {
-        if (!['ndjson', 'csv'].includes(options.format))
-          throw new AppError(
-            'USAGE.INVALID',
-            `"${options.format}" is no format. Choose ndjson or csv.`,
-          )
-        const isCsv = options.format === 'csv'
+        const isCsv = readChoice(options.format, ['ndjson', 'csv'], '--format') === 'csv'
         const tenant =
           options.tenant === undefined ? undefined : await getTenant(ctx.platform, options.tenant)
         // taken first: it tells of no row that is not printed
@@ -59,7 +54,10 @@ export const auditExport = (runtime: Runtime) =>
           ctx,
           {
             tenantId: tenant?.id,
-            since: options.since === undefined ? undefined : readSince(options.since, ctx.now()),
+            since:
+              options.since === undefined
+                ? undefined
+                : readPast(options.since, '--since', ctx.now()),
             fromSequence: 0,
             last: 0,
             follow: false,

@@ -1,8 +1,8 @@
 import { readAuditKey } from '../../../core/audit/audit-key.js'
 import { pruneAudit } from '../../../core/audit/prune-audit.js'
 import { createCommand } from '../../command.js'
+import { readPast } from '../../durations.js'
 import { type Runtime, withFleet } from '../../runtime.js'
-import { readSince } from './shown.js'
 
 type Options = { readonly before: string; readonly yes?: true }
 
@@ -15,11 +15,11 @@ export const auditPrune = (runtime: Runtime) =>
       ['audit prune --before 2026-01-01 --yes', 'by a date'],
     ],
   })
-    .requiredOption('--before <time>', '400d ago, a date or an RFC 3339 time')
+    .requiredOption('--before <time>', 'an age such as 400d, a date or an RFC 3339 time')
     .option('--yes', 'do not ask')
     .action(
       withFleet(runtime, async ({ ctx, terminal }, options: Options) => {
-        const before = readSince(options.before, ctx.now())
+        const before = readPast(options.before, '--before', ctx.now())
         const question = `Remove the audit trail before ${before.toISOString()} for good?`
         if (!options.yes && !(await terminal.confirm(question, '--yes')))
           return terminal.note('Nothing was done.')

@@ -1,7 +1,5 @@
 import type { AuditRecord } from '../../../core/audit/audit-record.js'
 import { AppError } from '../../../core/errors.js'
-import { instantSchema, parse } from '../../../core/parse.js'
-import { readDuration } from '../../durations.js'
 import { type Column, printable } from '../../terminal.js'
 
 /** A row of the trail as `--json` prints it. */
@@ -100,17 +98,11 @@ export function columnsNamed(list: string, slugs: ReadonlyMap<string, string>): 
     if (!column)
       throw new AppError(
         'USAGE.INVALID',
-        `"${name}" is no column. Choose among ${COLUMN_NAMES.join(', ')}.`,
+        `--columns "${name}" is not one of ${COLUMN_NAMES.join(', ')}.`,
       )
     return column(slugs)
   })
 }
-
-/** `15m` ago, or a time. @throws USAGE.INVALID, VALIDATION.FAILED */
-export const readSince = (text: string, now: Date): Date =>
-  /^\d+[smhd]$/.test(text)
-    ? new Date(now.getTime() - readDuration(text, '--since') * 1000)
-    : parse(instantSchema, text)
 
 const GAP = '  '
 

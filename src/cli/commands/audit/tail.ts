@@ -2,16 +2,9 @@ import type { AuditRecord } from '../../../core/audit/audit-record.js'
 import { followAudit } from '../../../core/audit/follow-audit.js'
 import { findTenantById, getTenant } from '../../../core/tenants/tenant-store.js'
 import { createCommand } from '../../command.js'
-import { readCount } from '../../durations.js'
+import { readCount, readPast } from '../../durations.js'
 import { type OpenSession, type Runtime, withContext } from '../../runtime.js'
-import {
-  auditJson,
-  COLUMN_NAMES,
-  columnsNamed,
-  DEFAULT_COLUMNS,
-  Lines,
-  readSince,
-} from './shown.js'
+import { auditJson, COLUMN_NAMES, columnsNamed, DEFAULT_COLUMNS, Lines } from './shown.js'
 
 type Options = {
   readonly follow?: true
@@ -58,7 +51,10 @@ export const auditTail = (runtime: Runtime) =>
             tenantId: tenant?.id,
             action: options.action,
             actor: options.actor,
-            since: options.since === undefined ? undefined : readSince(options.since, ctx.now()),
+            since:
+              options.since === undefined
+                ? undefined
+                : readPast(options.since, '--since', ctx.now()),
             fromSequence:
               options.fromSeq === undefined
                 ? undefined

@@ -6,8 +6,8 @@ import { verifyAudit } from '../../../core/audit/verify-audit.js'
 import { AppError } from '../../../core/errors.js'
 import { getTenant } from '../../../core/tenants/tenant-store.js'
 import { createCommand } from '../../command.js'
+import { readPast } from '../../durations.js'
 import { type Runtime, withContext } from '../../runtime.js'
-import { readSince } from './shown.js'
 
 type Options = { readonly since?: string; readonly tenant?: string; readonly anchor?: string }
 
@@ -35,7 +35,8 @@ export const auditVerify = (runtime: Runtime) =>
             : await readAnchor(ctx, key, await read(runtime, options.anchor))
         const verdict = await verifyAudit(ctx, key, {
           tenantId: tenant?.id,
-          since: options.since === undefined ? undefined : readSince(options.since, ctx.now()),
+          since:
+            options.since === undefined ? undefined : readPast(options.since, '--since', ctx.now()),
           anchor,
           report: (verified) => terminal.live(`${verified} rows verified …`),
         })

@@ -1,7 +1,7 @@
 import { toInvoiceObject } from '../../../core/billing/invoice.js'
-import { instantSchema, parse } from '../../../core/parse.js'
 import { type BillingStep, runBilling } from '../../../core/subscriptions/run-billing.js'
 import { createCommand } from '../../command.js'
+import { readTime } from '../../durations.js'
 import { type Runtime, withFleet } from '../../runtime.js'
 import { periodText } from '../invoice/shown.js'
 import { money } from '../plan/shown.js'
@@ -21,7 +21,7 @@ export const billingRun = (runtime: Runtime) =>
     .option('--yes', 'do not ask where that time is still to come')
     .action(
       withFleet(runtime, async ({ ctx, terminal, signal }, options: Options) => {
-        if (options.asOf !== undefined && parse(instantSchema, options.asOf) > ctx.now()) {
+        if (options.asOf !== undefined && readTime(options.asOf, '--as-of') > ctx.now()) {
           const question = `${options.asOf} is still to come: what is used until then would be on no invoice. Close the periods all the same?`
           if (!options.yes && !(await terminal.confirm(question, '--yes')))
             return terminal.note('Nothing was done.')

@@ -46,6 +46,10 @@ export const invoiceList = (runtime: Runtime) =>
           (invoice) => ({ tenant: slugOf(invoice.tenantId), ...toInvoiceObject(invoice) }),
         )
         if (invoices.length === 0)
-          terminal.remark('No invoices. "validonx billing run" makes them.')
+          terminal.remark(
+            options.tenant === undefined
+              ? 'No invoices. "validonx billing run" makes them.'
+              : `No invoices of "${options.tenant}". "validonx billing run" makes them.`,
+          )
       }),
     )

@@ -24,6 +24,12 @@ type Options = {
 export const licenseIssue = (runtime: Runtime) =>
   createCommand({
     name: 'issue',
+    fields: {
+      starts_at: '--starts',
+      expires_at: '--expires',
+      code: '--product',
+      name: '--create-product',
+    },
     about: 'issue a license for a product of a tenant',
     examples: [
       [

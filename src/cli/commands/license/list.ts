@@ -1,11 +1,11 @@
 import { AppError } from '../../../core/errors.js'
-import { judge, LICENSE_STATUSES, type LicenseStatus } from '../../../core/licensing/license.js'
-import { toLicenseObject } from '../../../core/licensing/license-record.js'
+import { judge } from '../../../core/licensing/license.js'
+import { SHOWN_STATUSES, toLicenseObject } from '../../../core/licensing/license-record.js'
 import { listLicenses } from '../../../core/licensing/license-store.js'
 import { findProduct, productCodes } from '../../../core/products/product-store.js'
 import { enterTenant } from '../../../core/tenants/scope.js'
 import { createCommand } from '../../command.js'
-import { readCount } from '../../durations.js'
+import { readChoice, readCount } from '../../durations.js'
 import { type Runtime, withContext } from '../../runtime.js'
 import { expiryText } from './shown.js'
 
@@ -30,23 +30,17 @@ export const licenseList = (runtime: Runtime) =>
   })
     .requiredOption('--tenant <slug>', 'the tenant')
     .option('--product <code>', 'only those for this product')
-    .option('--status <status>', `only those that are ${LICENSE_STATUSES.join(', ')}`)
+    .option('--status <status>', `only those that are ${SHOWN_STATUSES.join(', ')}`)
     .option('--limit <count>', 'at most so many', '50')
     .action(
       withContext(runtime, async ({ ctx, terminal }, options: Options) => {
-        const { status } = options
-        if (status !== undefined && !(LICENSE_STATUSES as readonly string[]).includes(status)) {
-          throw new AppError(
-            'USAGE.INVALID',
-            `"${status}" is no status. Choose one of ${LICENSE_STATUSES.join(', ')}.`,
-          )
-        }
+        const status = options.status && readChoice(options.status, SHOWN_STATUSES, '--status')
         const limit = readCount(options.limit, '--limit')
         const scope = await enterTenant(ctx, options.tenant)
         if (options.product !== undefined && !(await findProduct(scope.db, options.product)))
           throw new AppError('PRODUCT.NOT_FOUND', options.product)
         const licenses = await listLicenses(scope.db, {
-          status: status as LicenseStatus | undefined,
+          status: status || undefined,
           product: options.product,
           now: scope.now(),
           limit,
@@ -70,6 +64,10 @@ export const licenseList = (runtime: Runtime) =>
             toLicenseObject({ license, product: codes.get(license.productId) ?? '' }, now),
         )
         if (licenses.length === 0)
-          terminal.remark('No licenses. "validonx license issue" makes one.')
+          terminal.remark(
+            status || options.product
+              ? 'No license matches.'
+              : 'No licenses. "validonx license issue" makes one.',
+          )
       }),
     )

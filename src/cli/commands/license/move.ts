@@ -25,7 +25,7 @@ const show = (
   )
 
 const base = (name: string, about: string, examples: readonly Example[]) =>
-  createCommand({ name, about, examples })
+  createCommand({ name, about, examples, fields: { expires_at: '--expires', id: 'key' } })
     .argument('<key>', 'the license key, or its id')
     .requiredOption('--tenant <slug>', 'the tenant')
 

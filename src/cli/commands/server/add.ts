@@ -14,6 +14,7 @@ type Options = {
 export const serverAdd = (runtime: Runtime) =>
   createCommand({
     name: 'add',
+    fields: { url: 'the URL' },
     about:
       'register a further database server for tenants; its URL is read from standard input or asked for',
     examples: [

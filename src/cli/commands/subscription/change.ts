@@ -17,6 +17,7 @@ type Options = {
 export const subscriptionChange = (runtime: Runtime) =>
   createCommand({
     name: 'change',
+    fields: { trial_ends_at: '--trial-until' },
     about: 'subscribe a tenant to another plan, at once; what was agreed on beside it stays',
     examples: [
       ['subscription change --tenant acme --plan pro --dry-run', 'what it would change'],

@@ -10,6 +10,7 @@ type Options = { readonly tenant: string; readonly remove?: true }
 export const subscriptionOverride = (runtime: Runtime) =>
   createCommand({
     name: 'override',
+    fields: { code: 'code=value', value: 'code=value' },
     about: 'grant a tenant something beside its plan, also across changes of the plan',
     examples: [
       ['subscription override licenses.max=500 --tenant acme', 'another limit'],

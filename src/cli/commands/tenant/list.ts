@@ -1,7 +1,7 @@
-import { AppError } from '../../../core/errors.js'
-import { TENANT_STATUSES, type TenantStatus } from '../../../core/tenants/tenant.js'
+import { TENANT_STATUSES } from '../../../core/tenants/tenant.js'
 import { listTenants } from '../../../core/tenants/tenant-store.js'
 import { createCommand } from '../../command.js'
+import { readChoice } from '../../durations.js'
 import { type Runtime, withFleet } from '../../runtime.js'
 
 const PAGE = 500
@@ -18,16 +18,11 @@ export const tenantList = (runtime: Runtime) =>
     .option('--status <status>', `only those that are ${TENANT_STATUSES.join(', ')}`)
     .action(
       withFleet(runtime, async ({ ctx, terminal }, { status }: { status?: string }) => {
-        if (status !== undefined && !(TENANT_STATUSES as readonly string[]).includes(status)) {
-          throw new AppError(
-            'USAGE.INVALID',
-            `"${status}" is no status. Choose one of ${TENANT_STATUSES.join(', ')}.`,
-          )
-        }
+        const wanted = status && readChoice(status, TENANT_STATUSES, '--status')
         const all = []
         for (let afterSlug: string | undefined; ; ) {
           const page = await listTenants(ctx.platform, {
-            status: status as TenantStatus | undefined,
+            status: wanted || undefined,
             afterSlug,
             limit: PAGE,
           })
@@ -57,6 +52,10 @@ export const tenantList = (runtime: Runtime) =>
           }),
         )
         if (all.length === 0)
-          terminal.remark('No tenants yet. "validonx tenant provision <slug>" makes one.')
+          terminal.remark(
+            wanted
+              ? `No tenant is ${wanted}.`
+              : 'No tenants yet. "validonx tenant provision <slug>" makes one.',
+          )
       }),
     )

@@ -54,6 +54,7 @@ type Options = {
 export const tenantMigrate = (runtime: Runtime) =>
   createCommand({
     name: 'migrate',
+    fields: { steps: '--step', slugs: 'slug' },
     about: 'bring the databases of all tenants, or of some, to the newest schema',
     examples: [
       ['tenant migrate', 'the whole fleet: a canary first, then in batches'],

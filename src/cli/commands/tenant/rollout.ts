@@ -1,7 +1,7 @@
-import { AppError } from '../../../core/errors.js'
 import type { Rollout, RolloutTenantStatus } from '../../../core/fleet/rollout.js'
 import { countByStatus, getRollout, listRolloutTenants } from '../../../core/fleet/rollout-store.js'
 import { createCommand } from '../../command.js'
+import { readChoice } from '../../durations.js'
 import { type Runtime, withFleet } from '../../runtime.js'
 import { formatFields } from '../../terminal.js'
 import { targetText } from './plan-text.js'
@@ -25,16 +25,11 @@ export const rolloutShow = (runtime: Runtime) =>
     .option('--status <status>', `with --json only tenants that are ${STATUSES.join(', ')}`)
     .action(
       withFleet(runtime, async ({ ctx, terminal }, id: string, { status }: { status?: string }) => {
-        if (status !== undefined && !STATUSES.includes(status as RolloutTenantStatus)) {
-          throw new AppError(
-            'USAGE.INVALID',
-            `"${status}" is no status. Choose one of ${STATUSES.join(', ')}.`,
-          )
-        }
+        const wanted = status === undefined ? [] : [readChoice(status, STATUSES, '--status')]
         const rollout = await getRollout(ctx.platform, id)
         const counts = await countByStatus(ctx.platform, rollout.id)
         const shown: RolloutTenantStatus[] =
-          status !== undefined ? [status as RolloutTenantStatus] : terminal.json ? [] : ['failed']
+          wanted.length > 0 || terminal.json ? wanted : ['failed']
         const tenants = await listRolloutTenants(ctx.platform, rollout.id, shown)
         const object = {
           ...rolloutObject(rollout),

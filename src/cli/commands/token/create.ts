@@ -15,6 +15,7 @@ type Options = {
 export const tokenCreate = (runtime: Runtime) =>
   createCommand({
     name: 'create',
+    fields: { expires_at: '--expires' },
     about: 'make a token of a user for the Tenant API and show it, once',
     examples: [
       ['token create --user ada@example.com --name ci', 'for the tenants that Ada runs'],

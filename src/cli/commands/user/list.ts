@@ -37,7 +37,12 @@ export const userList = (runtime: Runtime) =>
             ],
             userJson,
           )
-          if (users.length === 0) terminal.remark('No users. "validonx user create" makes one.')
+          if (users.length === 0)
+            terminal.remark(
+              options.after
+                ? `No users after ${options.after}.`
+                : 'No users. "validonx user create" makes one.',
+            )
         },
       ),
     )

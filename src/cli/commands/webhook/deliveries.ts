@@ -2,9 +2,8 @@ import { getTenant } from '../../../core/tenants/tenant-store.js'
 import { DELIVERY_STATUSES, toDeliveryObject } from '../../../core/webhooks/delivery.js'
 import { pageDeliveries } from '../../../core/webhooks/handle-deliveries.js'
 import { createCommand } from '../../command.js'
-import { readCount } from '../../durations.js'
+import { readCount, readPast } from '../../durations.js'
 import { type Runtime, withContext } from '../../runtime.js'
-import { readSince } from '../audit/shown.js'
 
 type Options = {
   readonly tenant: string
@@ -38,7 +37,9 @@ export const webhookDeliveries = (runtime: Runtime) =>
           limit: String(readCount(options.limit, '--limit', 1, 100)),
           ...(options.cursor ? { cursor: options.cursor } : {}),
           ...(options.status ? { status: options.status } : {}),
-          ...(options.since ? { since: readSince(options.since, ctx.now()).toISOString() } : {}),
+          ...(options.since
+            ? { since: readPast(options.since, '--since', ctx.now()).toISOString() }
+            : {}),
         })
         await terminal.rows(
           items,
@@ -58,7 +59,12 @@ export const webhookDeliveries = (runtime: Runtime) =>
           ],
           toDeliveryObject,
         )
-        if (items.length === 0) terminal.remark('Nothing was on its way there.')
+        if (items.length === 0)
+          terminal.remark(
+            options.status || options.since
+              ? 'No delivery matches.'
+              : 'Nothing has been sent to this endpoint yet.',
+          )
         if (nextCursor) terminal.remark(`More with: --cursor ${nextCursor}`)
       }),
     )

@@ -2,8 +2,8 @@ import { getTenant } from '../../../core/tenants/tenant-store.js'
 import { DELIVERY_STATUSES } from '../../../core/webhooks/delivery.js'
 import { redeliver } from '../../../core/webhooks/handle-deliveries.js'
 import { createCommand } from '../../command.js'
+import { readPast } from '../../durations.js'
 import { type Runtime, withContext } from '../../runtime.js'
-import { readSince } from '../audit/shown.js'
 
 type Options = { readonly tenant: string; readonly status?: string; readonly since?: string }
 
@@ -28,7 +28,9 @@ export const webhookRedeliver = (runtime: Runtime) =>
         const tenant = await getTenant(ctx.platform, options.tenant)
         const { result } = await redeliver(ctx, tenant.id, id, {
           ...(options.status ? { status: options.status } : {}),
-          ...(options.since ? { since: readSince(options.since, ctx.now()).toISOString() } : {}),
+          ...(options.since
+            ? { since: readPast(options.since, '--since', ctx.now()).toISOString() }
+            : {}),
         })
         await terminal.record({ deliveries: result }, () => `deliveries on their way: ${result}`)
       }),
