@@ -1,5 +1,5 @@
 import { chmod, mkdir, mkdtemp, rename, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Connection } from 'mysql2'
@@ -367,32 +367,36 @@ describe('a registered server', () => {
   })
 })
 
-describe('a server without TLS', () => {
-  /** Greets as a MySQL server does that lacks the capability. */
-  const test = base.extend('port', async ({ task: _ }, { onCleanup }) => {
-    const greeting = Buffer.concat([
-      Buffer.from('\n8.4.0\0'),
-      Buffer.from([1, 0, 0, 0]),
-      Buffer.from('12345678\0'),
-      // all capabilities but the one of TLS
-      Buffer.from([0xff, 0xf7, 45, 2, 0, 0x0f, 0x80, 21]),
-      Buffer.alloc(10),
-      Buffer.from('123456789012\0mysql_native_password\0'),
-    ])
-    const server = createServer((socket) => {
-      socket.on('error', () => {})
-      socket.write(Buffer.concat([Buffer.from([greeting.length, 0, 0, 0]), greeting]))
-    }).listen(0, '127.0.0.1')
-    onCleanup(() => {
-      server.close()
-    })
-    await new Promise<void>((done) => server.once('listening', done))
-    return (server.address() as { port: number }).port
+describe('a server that only greets', () => {
+  /** Greets as a MySQL server does, with or without the capability of TLS, and then does what it is told. */
+  const test = base.extend('greeter', async ({ task: _ }, { onCleanup }) => {
+    const listen = async (offersTls: boolean, then: (socket: Socket) => void = () => {}) => {
+      const greeting = Buffer.concat([
+        Buffer.from('\n8.4.0\0'),
+        Buffer.from([1, 0, 0, 0]),
+        Buffer.from('12345678\0'),
+        Buffer.from([0xff, offersTls ? 0xff : 0xf7, 45, 2, 0, 0x0f, 0x80, 21]),
+        Buffer.alloc(10),
+        Buffer.from('123456789012\0mysql_native_password\0'),
+      ])
+      const server = createServer((socket) => {
+        socket.on('error', () => {})
+        socket.write(Buffer.concat([Buffer.from([greeting.length, 0, 0, 0]), greeting]))
+        socket.once('data', () => then(socket))
+      }).listen(0, '127.0.0.1')
+      onCleanup(() => {
+        server.close()
+      })
+      await new Promise<void>((done) => server.once('listening', done))
+      return (server.address() as { port: number }).port
+    }
+    return { listen }
   })
 
   test.for(['verify', 'verify-ca'] as const)(
-    'is refused at the level "%s"',
-    async (databaseTls, { port }) => {
+    'is refused at the level "%s" if it offers no TLS',
+    async (databaseTls, { greeter }) => {
+      const port = await greeter.listen(false)
       const url = urlOf('127.0.0.1', port)
       const offersNone = refused(`at 127.0.0.1:${port}: the server offers none`)
 
@@ -402,4 +406,22 @@ describe('a server without TLS', () => {
       expect(`${(error as AppError).code}: ${(error as AppError).message}`).toEqual(offersNone)
     },
   )
+
+  test('is unreachable if it goes away during the handshake', async ({ greeter }) => {
+    const port = await greeter.listen(true, (socket) => socket.destroy())
+
+    expect(await outcomeOf(urlOf('127.0.0.1', port), { databaseTls: 'verify' })).toMatch(
+      `DATABASE.UNREACHABLE: The database server at 127.0.0.1:${port} cannot`,
+    )
+  })
+
+  test('is refused if it does not speak TLS', async ({ greeter }) => {
+    const port = await greeter.listen(true, (socket) =>
+      socket.write('HTTP/1.1 400 Bad Request\r\n'),
+    )
+
+    expect(await outcomeOf(urlOf('127.0.0.1', port), { databaseTls: 'verify' })).toEqual(
+      refused('the certificate or the TLS versions do not fit'),
+    )
+  })
 })
