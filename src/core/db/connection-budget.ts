@@ -1,9 +1,10 @@
-import type { Connection } from 'mysql2'
+import type { Connection, QueryResult } from 'mysql2'
 import { causeOf } from '../driver-failure.js'
 import { AppError } from '../errors.js'
 import { cutConnection, openConnection, type Reach } from './connect.js'
 import type { Login, ServerAddress } from './server-address.js'
-import { type Session, setUpSession } from './session-settings.js'
+import { type Session, setUpAndRead, setUpSession } from './session-settings.js'
+import { runOn } from './statements.js'
 import { WaitingLine } from './waiting-line.js'
 
 /** One tenant database and the login that opens it and nothing else. */
@@ -12,6 +13,8 @@ export type Target = {
   readonly slug: string
   readonly database: string
   readonly login: Login
+  /** The connection is for `readOn` alone, which sets the session up with its statement. */
+  readonly isForOneRead?: true
 }
 
 export type BudgetLimits = {
@@ -57,6 +60,7 @@ type Slot = {
  * doesn't end the connections that are open already.
  */
 const VERIFIED_FOR_MS = 1_000
+const NEVER = Number.NEGATIVE_INFINITY
 
 /** How long a server may take to end the session of a connection that was cut. */
 const SESSION_END_MS = 100
@@ -138,6 +142,24 @@ export class ConnectionBudget {
     return place
   }
 
+  /** One reading statement. A session that has to be set up first costs no round trip of its own. */
+  async readOn<Result extends QueryResult>(
+    { connection, slot }: Lent,
+    sql: string,
+    values: readonly unknown[],
+  ): Promise<Result> {
+    if (isVerified(slot)) return runOn<Result>(connection, sql, values)
+    try {
+      const session = sessionOf(slot.target)
+      const result = await setUpAndRead<Result>(connection, session, { sql, values })
+      slot.verifiedAt = performance.now()
+      return result
+    } catch (error) {
+      slot.doomed = true
+      throw error
+    }
+  }
+
   /** Takes a connection back. One that may be in an unknown state must be given back as not `clean`. */
   giveBack({ slot }: Lent, clean: boolean): void {
     this.#countUse(slot.target.tenantId, -1)
@@ -180,7 +202,7 @@ export class ConnectionBudget {
     if (own?.connection && own.target.login.password === target.login.password) {
       this.#wake(own)
       this.#countUse(target.tenantId, 1)
-      return performance.now() - own.verifiedAt < VERIFIED_FOR_MS
+      return target.isForOneRead || isVerified(own)
         ? Promise.resolve({ connection: own.connection, slot: own })
         : this.#prepare(own, verify)
     }
@@ -191,7 +213,7 @@ export class ConnectionBudget {
         idleSince: 0,
         doomed: false,
         closed: false,
-        verifiedAt: 0,
+        verifiedAt: NEVER,
       }
       this.#slots.add(slot)
       this.#countUse(target.tenantId, 1)
@@ -206,7 +228,8 @@ export class ConnectionBudget {
     return this.#prepare(leastRecent, async (connection) => {
       await switchUser(connection, target)
       this.#rebound += 1
-      await verify(connection, target)
+      leastRecent.verifiedAt = NEVER
+      if (!target.isForOneRead) await verify(connection, target)
     })
   }
 
@@ -259,7 +282,7 @@ export class ConnectionBudget {
       await withDeadline(work(connection, slot.target), this.#limits.connectTimeoutMs, () =>
         cutConnection(connection),
       )
-      slot.verifiedAt = performance.now()
+      if (!slot.target.isForOneRead) slot.verifiedAt = performance.now()
     } catch (error) {
       // a failed switch may leave the session on the database of the tenant before: nobody uses it again
       cutConnection(connection)
@@ -362,6 +385,9 @@ function switchUser(connection: Connection, { login, database }: Target): Promis
     })
   })
 }
+
+const isVerified = ({ verifiedAt }: Slot): boolean =>
+  performance.now() - verifiedAt < VERIFIED_FOR_MS
 
 const sessionOf = ({ tenantId, slug }: Target): Session => ({
   // what decides is a lock or a unique index: a snapshot from before the lock would decide on old rows

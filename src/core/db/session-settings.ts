@@ -1,6 +1,7 @@
-import type { Connection } from 'mysql2'
+import type { Connection, QueryResult } from 'mysql2'
 import { AppError } from '../errors.js'
 import { OWNER_TABLE } from './ownership.js'
+import { runBoth } from './pipeline.js'
 import { quoteText } from './sql.js'
 import { runOn } from './statements.js'
 
@@ -160,6 +161,28 @@ export async function setUpSession(connection: Connection, session: Session): Pr
       lacking.add(name)
     }
   }
+}
+
+/**
+ * The same, and one reading statement with it, in one round trip. Where the session can't be set up, its
+ * answer is thrown away.
+ */
+export async function setUpAndRead<Result extends QueryResult>(
+  connection: Connection,
+  session: Session,
+  { sql, values }: { readonly sql: string; readonly values: readonly unknown[] },
+): Promise<Result> {
+  const [setUp, answer] = await Promise.allSettled(
+    runBoth<Result>(connection, setUpSql(session), sql, values),
+  )
+  if (setUp.status === 'rejected') {
+    if (session.owner) assertOwned(setUp.reason, session.owner.slug)
+    if (unknownVariable(setUp.reason) === undefined) throw setUp.reason
+    await setUpSession(connection, session)
+    return runOn<Result>(connection, sql, values)
+  }
+  if (answer.status === 'rejected') throw answer.reason
+  return answer.value
 }
 
 type ServerError = { readonly errno?: unknown; readonly sqlMessage?: unknown }

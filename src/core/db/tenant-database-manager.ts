@@ -39,10 +39,11 @@ type Held = {
   readonly timer: NodeJS.Timeout
 }
 
-type Opened = { readonly target: Target; readonly place: TenantPlace }
+type Opened = { readonly target: Target; readonly readTarget: Target; readonly place: TenantPlace }
 
 /** At about half a kilobyte each. */
 const KNOWN_TENANTS = 10_000
+const REPORT_EVERY_MS = 60_000
 
 /**
  * The broker of all tenant databases of this process. It lends a connection for the length of a
@@ -57,8 +58,8 @@ export class TenantDatabaseManager {
   readonly #opened = new Map<string, Opened>()
   /** Knex instances, likewise. */
   readonly #instances = new Map<string, TenantDb>()
-  /** Tenants whose database was found to be another's. */
-  readonly #notOwned = new Set<string>()
+  /** When it was last reported of a tenant that its database is another's. */
+  readonly #notOwned = new Map<string, number>()
 
   constructor(options: ManagerOptions) {
     this.#options = options
@@ -73,17 +74,26 @@ export class TenantDatabaseManager {
    *   tenant's login or has no such database; TENANT.DATABASE_NOT_OWNED if it isn't the tenant's; what
    *   `work` throws.
    */
-  async lend<T>(
+  lend<T>(
     tenant: TenantPlace,
     work: (connection: Connection) => Promise<T>,
+    limits: { signal?: AbortSignal; longestMs?: number } = {},
+  ): Promise<T> {
+    return this.#lend(tenant, (lent) => work(lent.connection), limits)
+  }
+
+  async #lend<T>(
+    tenant: TenantPlace,
+    work: (lent: Lent, budget: ConnectionBudget) => Promise<T>,
     {
       signal,
       longestMs = this.#options.workTimeoutMs,
-    }: { signal?: AbortSignal; longestMs?: number } = {},
+      isForOneRead = false,
+    }: { signal?: AbortSignal; longestMs?: number; isForOneRead?: boolean },
   ): Promise<T> {
     signal?.throwIfAborted()
     const budget = this.#ready.get(tenant.serverId) ?? (await this.#budget(tenant.serverId))
-    const lent = await this.#take(budget, tenant)
+    const lent = await this.#take(budget, tenant, isForOneRead)
     if (signal?.aborted) {
       // it left while it waited: nothing was begun
       budget.giveBack(lent, true)
@@ -94,10 +104,11 @@ export class TenantDatabaseManager {
     const timer = setTimeout(cut, longestMs)
     signal?.addEventListener('abort', cut, { once: true })
     try {
-      const result = await work(lent.connection)
+      const result = await work(lent, budget)
       clean = signal?.aborted !== true
       return result
     } catch (error) {
+      this.#reportNotOwned(tenant, error)
       clean = error instanceof AppError && error.cause === undefined
       throw error
     } finally {
@@ -112,18 +123,15 @@ export class TenantDatabaseManager {
    * (a restarted server, a killed session): reading twice does no harm, so never pass a write.
    */
   async read<Row>(tenant: TenantPlace, sql: string, values: readonly unknown[]): Promise<Row[]> {
-    const ask = (connection: Connection): Promise<Row[]> =>
-      new Promise((done, fail) => {
-        connection.query<RowDataPacket[]>(sql, values as unknown[], (error, rows) => {
-          if (error) fail(error)
-          else done(rows as unknown as Row[])
-        })
+    const ask = () =>
+      this.#lend(tenant, (lent, budget) => budget.readOn<RowDataPacket[]>(lent, sql, values), {
+        isForOneRead: true,
       })
     try {
-      return await this.lend(tenant, ask)
+      return (await ask()) as unknown as Row[]
     } catch (error) {
       if (!isFailure(error, 'connection lost')) throw error
-      return this.lend(tenant, ask)
+      return (await ask()) as unknown as Row[]
     }
   }
 
@@ -140,7 +148,6 @@ export class TenantDatabaseManager {
   close(tenantId: string): void {
     this.#opened.delete(tenantId)
     this.#instances.delete(tenantId)
-    this.#notOwned.delete(tenantId)
     for (const budget of this.#ready.values()) budget.closeTenant(tenantId)
   }
 
@@ -163,16 +170,12 @@ export class TenantDatabaseManager {
     for (const budget of this.#budgets.values()) (await budget.catch(() => undefined))?.close()
   }
 
-  async #take(budget: ConnectionBudget, tenant: TenantPlace): Promise<Lent> {
+  async #take(budget: ConnectionBudget, tenant: TenantPlace, isForOneRead = false): Promise<Lent> {
+    const { target, readTarget } = this.#open(tenant)
     try {
-      const lent = await budget.take(this.#open(tenant).target)
-      this.#notOwned.delete(tenant.id)
-      return lent
+      return await budget.take(isForOneRead ? readTarget : target)
     } catch (error) {
-      if (error instanceof AppError && error.code === 'TENANT.DATABASE_NOT_OWNED') {
-        this.#reportNotOwned(tenant)
-        throw error
-      }
+      if (this.#reportNotOwned(tenant, error)) throw error
       if (isFailure(error, 'access denied', 'privilege missing', 'missing')) {
         throw new AppError('TENANT.DATABASE_MISSING', tenant.slug).because(error)
       }
@@ -180,35 +183,34 @@ export class TenantDatabaseManager {
     }
   }
 
-  /** Once, until its own database is seen again: every request would say the same. */
-  #reportNotOwned({ id, slug, database }: TenantPlace): void {
-    if (this.#notOwned.has(id)) return
-    this.#notOwned.add(id)
+  /** Once a minute for each tenant: every request would say the same. */
+  #reportNotOwned({ id, slug, database }: TenantPlace, error: unknown): boolean {
+    if (!(error instanceof AppError) || error.code !== 'TENANT.DATABASE_NOT_OWNED') return false
+    const now = performance.now()
+    if (now - (this.#notOwned.get(id) ?? Number.NEGATIVE_INFINITY) < REPORT_EVERY_MS) return true
+    keepLately(this.#notOwned, id, now, KNOWN_TENANTS)
     this.#options.log.error('a database does not carry the marker of its tenant', {
       tenant: slug,
       tenant_id: id,
       database,
       hint: 'restore the right backup',
     })
+    return true
   }
 
   #open(tenant: TenantPlace): Opened {
     const known = this.#opened.get(tenant.id)
     const opened =
-      known !== undefined && isSamePlace(known.place, tenant)
-        ? known
-        : {
-            place: tenant,
-            target: {
-              tenantId: tenant.id,
-              slug: tenant.slug,
-              database: tenant.database,
-              login: this.#options.loginOf(tenant),
-            },
-          }
+      known !== undefined && isSamePlace(known.place, tenant) ? known : this.#targetsOf(tenant)
     keepLately(this.#opened, tenant.id, opened, KNOWN_TENANTS)
     if (opened !== known) this.#instances.delete(tenant.id)
     return opened
+  }
+
+  #targetsOf(place: TenantPlace): Opened {
+    const { id: tenantId, slug, database } = place
+    const target = { tenantId, slug, database, login: this.#options.loginOf(place) }
+    return { place, target, readTarget: { ...target, isForOneRead: true } }
   }
 
   async #budget(serverId: string): Promise<ConnectionBudget> {
