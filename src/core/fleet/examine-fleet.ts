@@ -314,7 +314,7 @@ function driftAdvice(differences: readonly SchemaChange[], template: string): st
   const [first] = differences.filter(({ before }) => before !== undefined)
   const [, kind, table] =
     /^(table|column|index|foreign key) ([^.]+)/.exec(first?.object ?? '') ?? []
-  if (table === undefined) return 'drop by hand what is extra, once you know that nothing needs it'
+  if (table === undefined) return 'once you know that nothing needs it, drop it by hand'
   const definition = `show create table ${quoteName(template)}.${quoteName(table)}`
   return kind === 'table' && first?.after === undefined
     ? `restore the table from a backup; it is made like this: ${definition}`

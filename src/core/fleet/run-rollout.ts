@@ -325,13 +325,15 @@ export function batchesOf<T>(
   return batches
 }
 
-/** A decision of ours in its words; else what the server said, which quotes no value of a statement. */
+/**
+ * An error as an operator reads it, with what to do about it. Of an unexpected one, what the server
+ * said, which quotes no value of a statement.
+ */
 export function reasonOf(error: AppError): string {
   const said = (error.cause as { sqlMessage?: unknown } | undefined)?.sqlMessage
   if (error.code === 'SERVER.INTERNAL' && typeof said === 'string') return said
-  return error.code === 'SERVER.INTERNAL' && error.cause instanceof Error
-    ? error.cause.message
-    : error.message
+  if (error.code === 'SERVER.INTERNAL' && error.cause instanceof Error) return error.cause.message
+  return error.cliHint === undefined ? error.message : `${error.message} ${error.cliHint}`
 }
 
 const failureOf = (error: AppError | undefined) =>

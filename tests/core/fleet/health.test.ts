@@ -4,9 +4,12 @@ import { examineFleet } from '../../../src/core/fleet/examine-fleet.js'
 import { scratchPrefix } from '../../../src/core/fleet/expected-changes.js'
 import type { FleetHealth } from '../../../src/core/fleet/health.js'
 import { mend, planMendings } from '../../../src/core/fleet/mend-fleet.js'
+import { ensureTemplate } from '../../../src/core/fleet/template.js'
 import { newId } from '../../../src/core/ids.js'
+import { FIRST_SERVER } from '../../../src/core/servers/database-server.js'
+import { getServerByName } from '../../../src/core/servers/database-server-store.js'
 import { getTenant } from '../../../src/core/tenants/tenant-store.js'
-import { addMigrations } from '../../support/fleet.js'
+import { addMigrations, databaseOf } from '../../support/fleet.js'
 import { freshSlug, test as house, provision } from '../../support/house.js'
 import { openShop } from '../../support/shop.js'
 
@@ -128,6 +131,111 @@ describe('a tenant', () => {
   })
 })
 
+/** What of an advice can be pasted: the command that it is, or ends with. */
+const commandIn = (next: string): string | undefined =>
+  /(?:^|: )((?:validonx|show create table|drop|grant) .*)$/.exec(next)?.[1]
+
+describe('advice', () => {
+  const PENDING = {
+    name: '20991201-01-x',
+    up: ['create table x (id int) engine = InnoDB'],
+    down: ['drop table x'],
+  }
+
+  test.for([
+    ['settings', "delete from @db.settings where name = 'licenses.trial_days'"],
+    [
+      'usage counters',
+      `insert into @db.usage_counters (id, code, subject, period_start, period_end, value, created_at, updated_at) values ('${newId()}', 'exports', '${newId()}', '2026-01-01', '2026-02-01', 3, now(), now())`,
+    ],
+    ['grants', 'grant create on @db.* to @user'],
+    ['login', 'drop user @user'],
+    ['api key', "update @platform.api_keys set revoked_at = now() where tenant_id = '@id'"],
+    ['knex lock', 'update @db.knex_migrations_lock set is_locked = 1'],
+    ['schema', undefined],
+  ] as const)('on %s mends it when it is pasted', async ([check, break_], { ctx, sick, cli }) => {
+    ctx.tenantDatabases.close(sick.tenant.id)
+    const remove = break_ === undefined ? addMigrations([PENDING]) : () => {}
+    if (break_ !== undefined)
+      await sick.run(
+        break_
+          .replace('@platform', quoteName(ctx.config.platformDatabase))
+          .replace('@id', sick.tenant.id),
+      )
+    const health = await examineFleet(ctx, { slugs: [sick.slug] })
+    const found = health.tenants[0]?.findings.find((finding) => finding.check === check)
+    const [program, ...argv] = (commandIn(found?.next ?? '') ?? '').split(' ')
+    const run = await cli(...argv, ...(argv.includes('--fix') ? ['--yes'] : []))
+    ctx.tenantDatabases.close(sick.tenant.id)
+    const after = await sick.checks()
+    remove()
+    // the other tests compare with the template of this version
+    const server = await getServerByName(ctx.platform, FIRST_SERVER)
+    await ensureTemplate(ctx, ctx.platform, server)
+
+    expect([program, run.exit]).toEqual(['validonx', 0])
+    expect(after).not.toContain(check)
+  })
+
+  test.for([
+    ['a missing table', 'drop table @db.usage_snapshots', ['drift']],
+    ['a missing table that is asked for', 'drop table @db.usage_counters', ['schema', 'drift']],
+    ['another column', 'alter table @db.licenses modify customer_name varchar(10) null', ['drift']],
+    ['an extra table', 'create table @db.mine (id int) engine = InnoDB', ['drift']],
+    ['a lost ledger', 'drop table @db.knex_migrations', ['schema', 'drift']],
+    ['a lost mark', 'delete from @db.validonx_owner', ['owner']],
+    ['a lost database', 'drop database @db', ['database']],
+  ] as const)(
+    'on %s tells a person what to do, and no command that does nothing',
+    async ([, break_, checks], { ctx, sick, provisioner, cli }) => {
+      ctx.tenantDatabases.close(sick.tenant.id)
+      await sick.run(break_)
+      const { exit, out } = await cli('tenant', 'health', sick.slug, '--json')
+      const findings: { check: string; says: string; next: string }[] =
+        JSON.parse(out).tenants[0].findings
+
+      expect(exit).toBe(1)
+      expect(findings.map(({ check }) => check)).toEqual(checks)
+      for (const { next } of findings) {
+        expect(next).not.toContain('validonx tenant')
+        const sql = commandIn(next)
+        if (sql !== undefined) expect(await provisioner.rows(sql)).toHaveLength(1)
+      }
+    },
+  )
+
+  test('on a changed column shows both definitions', async ({ sick, cli }) => {
+    await sick.run('alter table @db.licenses modify customer_name varchar(10) null')
+    const { out } = await cli('tenant', 'health', sick.slug)
+
+    expect(out).toMatch(
+      /drift: different column licenses\.customer_name: varchar\(10\) .*; the template has varchar\(\d+\) /,
+    )
+  })
+
+  test('on a lost database or ledger is given by rollouts too, with the slug', async ({
+    sick,
+    tenant,
+    provisioner,
+    ctx,
+    cli,
+  }) => {
+    ctx.tenantDatabases.close(sick.tenant.id)
+    await sick.run('drop database @db')
+    await provisioner.run(`drop table ${quoteName(databaseOf(ctx, tenant.slug))}.knex_migrations`)
+    const lost = await cli('tenant', 'migrate', sick.slug, tenant.slug)
+
+    expect(lost.exit).toBe(1)
+    expect(lost.said).toContain(
+      `${sick.slug}: The database of tenant "${sick.slug}" cannot be opened.`,
+    )
+    expect(lost.said).toContain(`"validonx tenant health ${sick.slug}" shows why.`)
+    expect(lost.said).toContain(
+      `${tenant.slug}: The database of "${tenant.slug}" has no table knex_migrations`,
+    )
+  })
+})
+
 describe('the fleet', () => {
   house(
     'has what belongs to nobody named, and what is scratch dropped',
@@ -154,7 +262,8 @@ describe('the fleet', () => {
       const health = await examineFleet(ctx)
       for (const mending of planMendings(health)) await mend(ctx, mending)
       const after = await examineFleet(ctx)
-      await provisioner.run(`drop database ${quoteName(orphan)}; drop user '${user}'@'%'`)
+      for (const { next } of after.findings) await provisioner.run(commandIn(next) ?? next)
+      const atLast = await examineFleet(ctx)
 
       const strays = ({ findings }: FleetHealth) => findings.map(({ kind, name }) => [kind, name])
       expect(strays(health)).toEqual(
@@ -169,6 +278,11 @@ describe('the fleet', () => {
         ['orphan database', orphan],
         ['orphan user', user],
       ])
+      expect(after.findings[0]?.says).toContain('bears no mark')
+      expect(strays(atLast)).toEqual([])
+      for (const { kind, next } of health.findings)
+        if (kind === 'scratch database' || kind === 'stale lease')
+          expect(commandIn(next)).toBe('validonx tenant health --all --fix')
     },
   )
 

@@ -65,7 +65,9 @@ export const billingRun = (runtime: Runtime) =>
 
 function whatText(step: BillingStep): string {
   if (step.what === 'invoice') return `${step.invoice.number} (${step.invoice.status})`
-  return step.what === 'failed' ? `${step.error.message} [${step.error.code}]` : step.what
+  if (step.what !== 'failed') return step.what
+  const { message, cliHint, code } = step.error
+  return `${[message, cliHint].filter(Boolean).join(' ')} [${code}]`
 }
 
 function stepJson(step: BillingStep) {
