@@ -10,7 +10,7 @@ export async function up(db: Knex): Promise<void> {
       detail varchar(255) not null,
       first_seen_at datetime(6) not null,
       last_seen_at datetime(6) not null
-    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci
+    ) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci row_format = dynamic
   `)
 }
 
