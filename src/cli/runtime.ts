@@ -12,6 +12,7 @@ import { type Context, describePlatform } from '../core/context.js'
 import { nearestHome } from '../core/db/embedded-home.js'
 import { type AppError, asAppError } from '../core/errors.js'
 import { createLog, type Log } from '../core/log.js'
+import { printable } from '../core/printable.js'
 import { describeError, scrub } from '../core/scrub.js'
 import { detailsAtTerminal } from './field-names.js'
 import { ReaderLeft, type Streams, Terminal } from './terminal.js'
@@ -206,7 +207,7 @@ export function tell(runtime: Runtime, terminal: Terminal, thrown: unknown): voi
     return
   }
   terminal.note(
-    `${terminal.style('red', failure.message)} ${terminal.style('dim', `[${failure.code}]`)}`,
+    `${terminal.style('red', printableLines(failure.message))} ${terminal.style('dim', `[${failure.code}]`)}`,
   )
   if (failure.code === 'VALIDATION.FAILED') {
     for (const [field, messages] of Object.entries(failure.details))
@@ -214,8 +215,11 @@ export function tell(runtime: Runtime, terminal: Terminal, thrown: unknown): voi
   }
   if (failure.cliHint) terminal.note(`  ${failure.cliHint}`)
   const because = reasonOf(failure)
-  if (because) terminal.note(`  because: ${because}`)
+  if (because) terminal.note(`  because: ${printableLines(because)}`)
 }
+
+/** A message may quote what anybody typed. */
+const printableLines = (text: string): string => text.split('\n').map(printable).join('\n')
 
 /** What an operator may be told of the cause: a driver's own words quote statements, so never those. */
 function reasonOf({ cause }: AppError): string | undefined {

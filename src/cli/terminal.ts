@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream'
 import { styleText } from 'node:util'
 import Table from 'cli-table3'
 import { AppError } from '../core/errors.js'
+import { printable, printableLayout } from '../core/printable.js'
 import type { OwnStream } from './output.js'
 
 export type Streams = {
@@ -48,13 +49,15 @@ export class Terminal {
   /** A result. Resolves when it has left this process. @throws OUTPUT.NOT_WRITTEN, ReaderLeft */
   async result(text: string): Promise<void> {
     this.#endLiveLine()
-    await write(this.#streams.stdout, `${text}\n`)
+    // a file or a pipe gets what a command was asked for, byte by byte
+    const isShown = this.json || this.#streams.stdout.isTTY === true
+    await write(this.#streams.stdout, `${isShown ? printableLayout(text) : text}\n`)
   }
 
   /** A result that goes with those on stdout and isn't one of their rows. @throws as `result` does */
   async appendix(text: string): Promise<void> {
     this.#endLiveLine()
-    await write(this.#streams.stderr, `${text}\n`)
+    await write(this.#streams.stderr, `${printableLayout(text)}\n`)
   }
 
   /**
@@ -100,7 +103,7 @@ export class Terminal {
   /** Talk: what happens, and what to do next. */
   note(text: string): void {
     this.#endLiveLine()
-    this.#streams.stderr.write(`${text}\n`)
+    this.#streams.stderr.write(`${printableLayout(text)}\n`)
   }
 
   /** Talk that is of no use to a machine. */
@@ -127,7 +130,9 @@ export class Terminal {
   live(...lines: readonly string[]): void {
     if (!this.isWatched) return
     this.#endLiveLine()
-    this.#streams.stderr.write(lines.map((line) => line.slice(0, this.columns - 1)).join('\n'))
+    this.#streams.stderr.write(
+      lines.map((line) => printableLayout(line.slice(0, this.columns - 1))).join('\n'),
+    )
     this.#liveLines = lines.length
   }
 
@@ -141,7 +146,7 @@ export class Terminal {
     if (!this.canAsk) throw new AppError('USAGE.CONFIRMATION_NEEDED', question, flag)
     this.#endLiveLine()
     const { confirm } = await import('@inquirer/prompts')
-    return confirm({ message: question, default: false }, this.#promptStreams())
+    return confirm({ message: printable(question), default: false }, this.#promptStreams())
   }
 
   async ask(question: string, fallback: string): Promise<string> {
@@ -246,10 +251,3 @@ export function formatFields(fields: readonly (readonly [string, string | undefi
   const width = Math.max(...shown.map(([label]) => label.length))
   return shown.map(([label, value]) => `${label.padEnd(width)}  ${printable(value)}`).join('\n')
 }
-
-/** Control characters spelled out: what a tenant typed must not steer an operator's terminal. */
-export const printable = (text: string): string =>
-  text.replaceAll(
-    /\p{Cc}/gu,
-    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  )

@@ -1,3 +1,4 @@
+import { printable } from './printable.js'
 import { safeValue, scrub } from './scrub.js'
 
 /** Severities in rising order; `silent` writes nothing. */
@@ -21,7 +22,8 @@ export function createLog(level: LogLevel, write: (line: string) => void): Log {
       if (LOG_LEVELS.indexOf(severity) < threshold) return
       const time = new Date().toISOString()
       const safe = safeValue(fields) as LogFields
-      write(`${JSON.stringify({ time, level: severity, message: scrub(message), ...safe })}\n`)
+      const line = JSON.stringify({ time, level: severity, message: scrub(message), ...safe })
+      write(`${printable(line)}\n`)
     }
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }

@@ -3,9 +3,10 @@ import { describePlatform } from '../../core/context.js'
 import { asAppError } from '../../core/errors.js'
 import { createLog } from '../../core/log.js'
 import type { Examined } from '../../core/platform/examine-installation.js'
+import { printable } from '../../core/printable.js'
 import { createCommand } from '../command.js'
 import { type CommonOptions, homeOf, type Runtime, sourcesOf, withTerminal } from '../runtime.js'
-import { printable, type Terminal } from '../terminal.js'
+import type { Terminal } from '../terminal.js'
 
 const MARKS = { ok: '✓', warning: '!', fault: '✗' } as const
 const COLORS = { ok: 'green', warning: 'yellow', fault: 'red' } as const

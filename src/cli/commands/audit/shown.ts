@@ -1,6 +1,7 @@
 import type { AuditRecord } from '../../../core/audit/audit-record.js'
 import { AppError } from '../../../core/errors.js'
-import { type Column, printable } from '../../terminal.js'
+import { printable } from '../../../core/printable.js'
+import type { Column } from '../../terminal.js'
 
 /** A row of the trail as `--json` prints it. */
 export const auditJson = (record: AuditRecord) => ({

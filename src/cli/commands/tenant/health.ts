@@ -4,9 +4,10 @@ import { describeDrift, examineFleet } from '../../../core/fleet/examine-fleet.j
 import type { DriftGroup, FleetHealth, TenantHealth } from '../../../core/fleet/health.js'
 import { mend, planMendings } from '../../../core/fleet/mend-fleet.js'
 import { plural } from '../../../core/plural.js'
+import { printable } from '../../../core/printable.js'
 import { createCommand } from '../../command.js'
 import { type OpenSession, type Runtime, withFleet } from '../../runtime.js'
-import { formatFields, printable, type Terminal } from '../../terminal.js'
+import { formatFields, type Terminal } from '../../terminal.js'
 
 const WATCH_EVERY_S = 10
 const SHOWN = 50

@@ -2,7 +2,8 @@ import { nameBefore, type RolloutPlan } from '../../../core/fleet/plan-rollout.j
 import { type Rollout, shortId } from '../../../core/fleet/rollout.js'
 import { reasonOf } from '../../../core/fleet/run-rollout.js'
 import { plural } from '../../../core/plural.js'
-import { formatTable, printable } from '../../terminal.js'
+import { printable } from '../../../core/printable.js'
+import { formatTable } from '../../terminal.js'
 
 const SHOWN = 10
 

@@ -6,7 +6,8 @@ import {
   reasonOf,
 } from '../../../core/fleet/run-rollout.js'
 import { plural } from '../../../core/plural.js'
-import { formatTable, printable, type Terminal } from '../../terminal.js'
+import { printable } from '../../../core/printable.js'
+import { formatTable, type Terminal } from '../../terminal.js'
 
 const REDRAW_EVERY_MS = 100
 const BAR = 20
