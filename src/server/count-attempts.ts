@@ -35,13 +35,18 @@ export async function countAttempts<T>(
   } catch (error) {
     if (!(error instanceof AppError) || !REFUSALS.includes(error.code)) throw error
     // after a rotation the stragglers of a key must not lock out their neighbours
-    const isGuess = !NO_GUESS.includes(error.code) && error.cause === undefined
+    const isGuess =
+      !NO_GUESS.includes(error.code) && error.cause === undefined && !isBarePreflight(c)
     const state = await limits.countAttempt(address, isGuess)
     if (state.exceeded) throw limitExceeded(c, [state], now)
     showLimits(c, [state], now)
     throw error
   }
 }
+
+/** A browser's question before a request of another origin: it carries no credential, so it guesses none. */
+const isBarePreflight = (c: Context<ServerEnv>): boolean =>
+  c.req.method === 'OPTIONS' && c.req.header('x-api-key') === undefined
 
 /**
  * The same for a credential that is dear to check: the attempt is counted before it is looked at, so that many at

@@ -63,6 +63,22 @@ test('an idle connection is kept as long as the setting says', async ({ url }) =
   expect(response.headers.get('keep-alive')).toBe('timeout=7')
 })
 
+test('a preflight is refused like any request without a key, and is no guess', async ({ ctx }) => {
+  await using app = createApp(ctx, async () => ({ ready: true }))
+  const from = fromElsewhere()
+  const preflight = { Origin: 'https://shop.example', 'Access-Control-Request-Method': 'POST' }
+  const ask = async (method: string, headers: Readonly<Record<string, string>>) =>
+    (await app.request('/v1/integration/activations', { method, headers }, from)).status
+  const statuses = []
+  for (let request = 0; request < 100; request += 1) statuses.push(await ask('OPTIONS', preflight))
+  const guesses = []
+  for (let request = 0; request < 61; request += 1)
+    guesses.push(await ask('OPTIONS', { ...preflight, 'X-API-Key': 'vx_guess' }))
+
+  expect(new Set(statuses)).toEqual(new Set([401]))
+  expect([guesses[59], guesses[60]]).toEqual([401, 429])
+})
+
 describe('a proxy that is not accounted for', () => {
   const open = async (ctx: Context, trustedHops: number) => {
     const warnings: { message: string; fields: LogFields | undefined }[] = []

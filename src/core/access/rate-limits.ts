@@ -42,6 +42,43 @@ class RateLimiterMemory extends LibraryMemory {
   }
 }
 
+/**
+ * Windows of addresses and logins that one process keeps. Anybody can open another one, and each lives for a
+ * minute, so beyond this the oldest is forgotten.
+ */
+const MAX_STRANGERS = 100_000
+
+/** For names that callers choose. */
+class BoundedMemory extends RateLimiterMemory {
+  readonly #names = new Set<string>()
+  readonly #most: number
+
+  constructor(options: ConstructorParameters<typeof LibraryMemory>[0], most: number) {
+    super(options)
+    this.#most = most
+  }
+
+  get size(): number {
+    return this.#names.size
+  }
+
+  override consume(
+    key: string | number,
+    points?: number,
+    options: { customDuration?: number } = {},
+  ) {
+    const name = String(key)
+    this.#names.delete(name)
+    this.#names.add(name)
+    const [oldest] = this.#names
+    if (this.#names.size > this.#most && oldest !== undefined) {
+      this.#names.delete(oldest)
+      void this.delete(oldest)
+    }
+    return super.consume(key, points, options)
+  }
+}
+
 /** Failed attempts that an address has before it must wait. */
 export const ATTEMPTS: RateLimit = { requests: 60, periodSeconds: 60 }
 
@@ -56,6 +93,7 @@ const LOGINS: RateLimit = { requests: 5, periodSeconds: 60 }
 export class RateLimits {
   readonly #redis: Redis | undefined
   readonly #defaults: RateLimit
+  readonly #maxStrangers: number
   readonly #limiters = new Map<string, RateLimiterAbstract>()
   /** Addresses that must wait, until when (unix milliseconds): asked before anything is looked up. */
   readonly #waiting = new Map<string, number>()
@@ -67,7 +105,9 @@ export class RateLimits {
     readonly redisCa?: string | undefined
     readonly prefix: string
     readonly log: Log
+    readonly maxStrangers?: number
   }) {
+    this.#maxStrangers = options.maxStrangers ?? MAX_STRANGERS
     this.#defaults = options.defaults
     this.#prefix = options.prefix
     if (options.redisUrl === undefined) return
@@ -129,7 +169,7 @@ export class RateLimits {
   /** Counts a failed attempt of an address, or tells how it stands where the attempt was no guess. */
   async countAttempt(address: string, isGuess = true): Promise<LimitState> {
     const state = await this.#consume('address', address, ATTEMPTS, undefined, isGuess ? 1 : 0)
-    if (state.exceeded) this.#waiting.set(address, state.resetAt * 1000)
+    if (state.exceeded) this.#letWait(address, state.resetAt * 1000)
     return state
   }
 
@@ -163,6 +203,25 @@ export class RateLimits {
       }
     this.#waiting.delete(address)
     return undefined
+  }
+
+  /** How many addresses and logins it keeps at the moment. */
+  get strangers(): number {
+    const windows = [...this.#limiters.values()].map((each) =>
+      each instanceof BoundedMemory ? each.size : 0,
+    )
+    return Math.max(this.#waiting.size, ...windows)
+  }
+
+  /** All windows are equally long, so the first entries are the first to end. */
+  #letWait(address: string, until: number): void {
+    this.#waiting.delete(address)
+    this.#waiting.set(address, until)
+    const now = Date.now()
+    for (const [each, end] of this.#waiting) {
+      if (end > now && this.#waiting.size <= this.#maxStrangers) break
+      this.#waiting.delete(each)
+    }
   }
 
   /** How a key or a tenant stands, without counting; undefined where nothing was counted. */
@@ -216,13 +275,13 @@ export class RateLimits {
       points: requests,
       duration: periodSeconds,
     }
-    const limiter = this.#redis
-      ? new RateLimiterRedis({
-          ...options,
-          storeClient: this.#redis,
-          insuranceLimiter: new RateLimiterMemory(options),
-        })
+    const isStranger = scope === 'address' || scope === 'login'
+    const memory = isStranger
+      ? new BoundedMemory(options, this.#maxStrangers)
       : new RateLimiterMemory(options)
+    const limiter = this.#redis
+      ? new RateLimiterRedis({ ...options, storeClient: this.#redis, insuranceLimiter: memory })
+      : memory
     this.#limiters.set(name, limiter)
     return limiter
   }
