@@ -21,6 +21,8 @@ const LEAVES = leavesOf(createProgram({ stdout: {}, stderr: {} } as unknown as R
 const WITHOUT_INPUT = /^(init|config|doctor|serve|dev .*|migration .*)$/
 /** What every command has: `tests/core/config.unit.test.ts` tests their messages. */
 const COMMON = ['json', 'config', 'envFile', 'home', 'platformDatabase', 'tenantPrefix']
+/** Names a file that is written: any name will do. */
+const WRITTEN = ['summary']
 /** Nothing that is input is like this. */
 const HOSTILE = ['ü\u0001 x', '2020-02-31', 'x'.repeat(300)].slice(0, volume(1, 3))
 
@@ -72,7 +74,8 @@ const fieldsIn = (said: string): string[] =>
 function lines({ path, command }: Leaf, made: Readonly<Record<string, string>>): string[][] {
   const args = command.registeredArguments
   const options = command.options.filter(
-    (each) => !COMMON.includes(each.attributeName()) && (each.required || each.optional),
+    (each) =>
+      ![...COMMON, ...WRITTEN].includes(each.attributeName()) && (each.required || each.optional),
   )
   const withBad = (bad: string, value: string): string[] => [
     ...path.split(' '),
