@@ -5,6 +5,7 @@ import { type Lease, withLease } from '../db/lease.js'
 import { AppError } from '../errors.js'
 import { parse } from '../parse.js'
 import { getServerById } from '../servers/database-server-store.js'
+import { RECONNECT_FOR_MS } from './migrate-tenant.js'
 import { planAgain, planRollout, type RolloutPlan, type RolloutWish } from './plan-rollout.js'
 import { DEFAULT_TERMS, type Rollout, type RolloutTenantStatus } from './rollout.js'
 import { interruptAbandoned, listRollouts, listRolloutTenants } from './rollout-store.js'
@@ -41,6 +42,8 @@ export type MigrateFleetOptions = {
   readonly confirm?: (plan: RolloutPlan) => Promise<boolean>
   readonly report?: (event: RolloutEvent) => void
   readonly signal?: AbortSignal
+  /** How long to wait for a database server that went away; 30 s by default. */
+  readonly reconnectForMs?: number
 }
 
 export type FleetMigration = {
@@ -60,7 +63,13 @@ export type FleetMigration = {
 export async function migrateFleet(
   ctx: Context,
   request: FleetRequest,
-  { terms: given = {}, confirm, report = () => {}, signal }: MigrateFleetOptions = {},
+  {
+    terms: given = {},
+    confirm,
+    report = () => {},
+    signal,
+    reconnectForMs = RECONNECT_FOR_MS,
+  }: MigrateFleetOptions = {},
 ): Promise<FleetMigration> {
   const terms = parse(RolloutTermsInput, given)
   return withLease(ctx.platform, 'rollout', ctx.lease, async (lease: Lease) => {
@@ -83,6 +92,7 @@ export async function migrateFleet(
         lease,
         report,
         signal: signal ?? new AbortController().signal,
+        reconnectForMs,
         ...(earlier ? { earlier } : {}),
       })
       return { plan, outcome, rollout: earlier?.rollout }

@@ -52,6 +52,8 @@ export type Site = {
   readonly ownSessions: () => Iterable<number>
   /** What a migration does to the schema; found out once for a server. */
   readonly expectedChanges: (migration: Migration) => Promise<readonly SchemaChange[]>
+  /** How long to wait for the server if it went away. */
+  readonly reconnectForMs: number
   /** Told before each wait. */
   readonly onRetry: (slug: string, why: string) => void
 }
@@ -59,8 +61,8 @@ export type Site = {
 const LOCK_TRIES = 6
 const FIRST_PAUSE_MS = 250
 const LONGEST_PAUSE_MS = 4_000
-/** For how long a server that went away is waited for: long enough for it to restart. */
-const RECONNECT_FOR_MS = 30_000
+/** How long to wait for a server that went away: long enough for it to restart. */
+export const RECONNECT_FOR_MS = 30_000
 
 /** The connection is of no use any more, or there is none; whether the last statement was done is unknown. */
 const GONE: readonly FailureKind[] = ['connection lost', 'unreachable', 'too many connections']
@@ -108,7 +110,7 @@ export async function migrateTenant(
         throw error
       }
       goneSince ??= performance.now()
-      if (performance.now() - goneSince > RECONNECT_FOR_MS) throw error
+      if (performance.now() - goneSince > site.reconnectForMs) throw error
       last = session.threadId ?? last
       session.cut()
       progress.isSuspect = true

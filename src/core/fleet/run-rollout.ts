@@ -82,6 +82,8 @@ export type RunOptions = {
   readonly report: (event: RolloutEvent) => void
   /** Once aborted, what runs is finished and nothing more is begun. */
   readonly signal: AbortSignal
+  /** How long to wait for a database server that went away. */
+  readonly reconnectForMs: number
   /** Without it a new rollout is recorded. */
   readonly earlier?: EarlierAttempt
 }
@@ -290,6 +292,7 @@ class Run {
         known.catch(() => changes.delete(name))
         return known
       },
+      reconnectForMs: this.#options.reconnectForMs,
       onRetry: (tenant, why) => report({ type: 'retry', tenant, why }),
     }
   }

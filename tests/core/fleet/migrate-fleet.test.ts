@@ -1,6 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import { describe, expect, onTestFinished } from 'vitest'
 import { startEmbeddedServer, stopEmbeddedServer } from '../../../src/core/db/embedded-server.js'
 import { withLease } from '../../../src/core/db/lease.js'
@@ -24,6 +22,7 @@ import {
   schemasAmong,
 } from '../../support/fleet.js'
 import { freshSlug, test as house, provision, provisionFleet } from '../../support/house.js'
+import { makeThrowAwayFolder } from '../../support/throw-away-folder.js'
 
 const NOTE: PlainMigration = {
   name: '20991201-01-note',
@@ -333,10 +332,12 @@ describe('a plan', () => {
   })
 })
 
-test('two servers are migrated side by side, and one that dies fails its own tenants alone', {
-  timeout: 120_000,
-}, async ({ ctx, slugs, newer }) => {
-  const home = await mkdtemp(join(tmpdir(), 'validonx-second-'))
+test('two servers are migrated side by side, and one that dies fails its own tenants alone', async ({
+  ctx,
+  slugs,
+  newer,
+}) => {
+  const home = await makeThrowAwayFolder('second')
   onTestFinished(async () => {
     await stopEmbeddedServer(home)
     await rm(home, { recursive: true, force: true })
@@ -364,6 +365,7 @@ test('two servers are migrated side by side, and one that dies fails its own ten
     { kind: 'new', wish },
     {
       terms: { canary: 0, concurrency: 1, maxFailures: 0 },
+      reconnectForMs: 1_000,
       // after the plan was made
       confirm: async () => {
         stopped = stopEmbeddedServer(home)
