@@ -46,6 +46,7 @@ import { rateLimitShow } from './commands/ratelimit/show.js'
 import { serve } from './commands/serve.js'
 import { serverAdd } from './commands/server/add.js'
 import { serverList } from './commands/server/list.js'
+import { serverTls } from './commands/server/tls.js'
 import { subscriptionChange } from './commands/subscription/change.js'
 import { subscriptionOverride } from './commands/subscription/override.js'
 import { subscriptionShow } from './commands/subscription/show.js'
@@ -117,6 +118,7 @@ export function createProgram(
       createGroup('server', 'database servers that hold tenants', [
         serverAdd(runtime),
         serverList(runtime),
+        serverTls(runtime),
       ]),
     )
     .addCommand(

@@ -468,6 +468,12 @@ export const catalogue = {
     cliHint: () =>
       '"validonx server list" shows the capacity of each; "validonx server add" registers another.',
   }),
+  'SERVER.FOLLOWS_CONFIGURATION': entry({
+    status: 409,
+    exit: 65,
+    say: (name: string) =>
+      `"${name}" is the server of the platform database: its address and TLS are in the configuration. Change VALIDONX_DATABASE_TLS, _CA, _CERT or _KEY.`,
+  }),
   'SERVER.EXISTS': entry({
     status: 409,
     exit: 73,

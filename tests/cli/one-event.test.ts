@@ -142,6 +142,13 @@ const COMMANDS: Readonly<Record<string, Case>> = {
     line: () => ({ argv: ['second'], input: inject('databaseUrl') }),
   },
   'server list': reads(() => []),
+  'server tls': {
+    tells: ['database_server.tls_changed'],
+    line: async ({ ctx }) => {
+      const [name] = await ctx.platform('database_servers').whereNotNull('host').pluck('name')
+      return { argv: [name, '--tls', 'off'] }
+    },
+  },
   'migration lint': reads(() => []),
 
   'apikey create': { tells: ['api_key.created'], line: inTenant(() => ['--name', 'ci']) },

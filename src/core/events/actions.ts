@@ -21,6 +21,10 @@ export const actions = {
     'The key of the chain is kept under the current application key.',
   ),
   'database_server.added': platform('database_server', 'A database server was registered.'),
+  'database_server.tls_changed': platform(
+    'database_server',
+    'A database server is reached with other TLS settings.',
+  ),
   'database_server.login_resealed': platform(
     'database_server',
     'Its login is kept under the current application key.',

@@ -1,4 +1,3 @@
-import { resolve } from 'node:path'
 import { z } from 'zod'
 import { settings } from '../config.js'
 import type { Context } from '../context.js'
@@ -16,12 +15,9 @@ import { newId } from '../ids.js'
 import { parse } from '../parse.js'
 import type { DatabaseServer } from '../servers/database-server.js'
 import { getServerByName } from '../servers/database-server-store.js'
-import { isPair } from '../tls-files.js'
+import { checkTlsFields, tlsFields, toTlsColumns, toTlsSettings } from '../servers/tls-input.js'
 import { assertSuitable } from './examine-server.js'
 import { ensureTemplate } from './template.js'
-
-/** Paths are kept as absolute ones: every process that reaches the server needs the files there. */
-const absolute = (path: string | undefined) => path && resolve(path)
 
 export const AddServerInput = z
   .strictObject({
@@ -40,20 +36,9 @@ export const AddServerInput = z
       .min(1, 'must be at least 1')
       .max(1_000_000)
       .default(10_000),
-    /** What differs from the settings VALIDONX_DATABASE_TLS, _CA, _CERT and _KEY. */
-    tls: settings.databaseTls.schema,
-    ca: settings.databaseCa.schema.transform(absolute),
-    cert: settings.databaseCert.schema.transform(absolute),
-    key: settings.databaseKey.schema.transform(absolute),
+    ...tlsFields,
   })
-  .refine(({ cert, key }) => (cert === undefined) === (key === undefined), {
-    path: ['cert'],
-    message: 'must be given together with its key',
-  })
-  .refine(({ cert, key }) => cert === undefined || key === undefined || isPair(cert, key), {
-    path: ['key'],
-    message: 'is not the key of the certificate',
-  })
+  .superRefine(checkTlsFields)
 
 /**
  * Registers a further database server for tenants and builds its template, after it has tried its login,
@@ -62,9 +47,8 @@ export const AddServerInput = z
  * @throws SERVER.EXISTS, DATABASE.…
  */
 export async function addServer(ctx: Context, input: unknown): Promise<DatabaseServer> {
-  const { name, url, capacity, tls, ca, cert, key } = parse(AddServerInput, input)
-  const own = { databaseTls: tls, databaseCa: ca, databaseCert: cert, databaseKey: key }
-  const { address, login } = parseDatabaseUrl(url, withDefaults(own, ctx.config))
+  const { name, url, capacity, ...tls } = parse(AddServerInput, input)
+  const { address, login } = parseDatabaseUrl(url, withDefaults(toTlsSettings(tls), ctx.config))
   const at = ctx.now()
   const id = newId()
   const home = await ctx.provisioner()
@@ -86,10 +70,7 @@ export async function addServer(ctx: Context, input: unknown): Promise<DatabaseS
         host: address.host,
         port: address.port,
         socket_path: address.socketPath ?? null,
-        tls_level: tls ?? null,
-        tls_ca_file: ca ?? null,
-        tls_cert_file: cert ?? null,
-        tls_key_file: key ?? null,
+        ...toTlsColumns(tls),
         provisioner_login_encrypted: ctx.keyring.encrypt(JSON.stringify(login), id),
         capacity,
         accepts_tenants: true,
@@ -105,7 +86,7 @@ export async function addServer(ctx: Context, input: unknown): Promise<DatabaseS
         objectId: id,
         tenantId: null,
         changes: {
-          after: { name, host: address.host, port: address.port, tls, ca, cert, capacity },
+          after: { name, host: address.host, port: address.port, capacity, ...tls },
         },
       })
     }),

@@ -362,6 +362,16 @@ describe('a registered server', () => {
     const health = () => runCli(environment, ['tenant', 'health', 'acme'])
     expect((await health()).exit).toBe(0)
 
+    const change = (name: string, ...options: string[]) =>
+      runCli(environment, ['server', 'tls', name, ...options])
+    expect(codeOf(await change('primary', '--tls', 'off'))).toBe('SERVER.FOLLOWS_CONFIGURATION')
+    expect(codeOf(await change('eu', '--ca', file('other-ca.pem')))).toBe('DATABASE.TLS_REFUSED')
+    expect((await health()).exit).toBe(0)
+    expect((await change('eu', '--tls', 'off')).exit).toBe(0)
+    expect((await health()).exit).toBe(1)
+    expect((await change('eu', ...own, '--key', file('eu-key.pem'))).exit).toBe(0)
+    expect((await health()).exit).toBe(0)
+
     await rename(file('eu-key.pem'), file('away.pem'))
     expect((await health()).out + (await health()).said).toContain(file('eu-key.pem'))
   })
