@@ -8,7 +8,7 @@ import { AppError } from '../core/errors.js'
 export function readEntitlement(text: string): [string, boolean | number | string] {
   const split = text.indexOf('=')
   if (split < 1)
-    throw new AppError('USAGE.INVALID', `"${text}" is no entitlement. Write it as code=value.`)
+    throw new AppError('USAGE.INVALID', `"${text}" is not an entitlement. Write it as code=value.`)
   const value = text.slice(split + 1)
   const read =
     value === 'true' || value === 'false'

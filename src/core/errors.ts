@@ -495,6 +495,12 @@ export const catalogue = {
     exit: 65,
     say: (slug: string, field: string, stands: string, given: string) =>
       `Tenant "${slug}" is registered with ${field} "${stands}", not "${given}". Leave the option out to go on with what is registered.`,
+    cliHint: (slug, field, _stands, given) =>
+      field === 'plan'
+        ? `"validonx subscription change --tenant ${slug} --plan ${given}" changes the plan.`
+        : field === 'owner'
+          ? `"validonx member add ${given} --tenant ${slug} --role owner" adds an owner.`
+          : `"validonx tenant show ${slug}" shows what is registered.`,
   }),
   'TENANT.INVALID_STATE': entry({
     status: 403,
@@ -575,7 +581,8 @@ export const catalogue = {
   'INVOICE.NOT_FOUND': entry({
     status: 404,
     exit: 66,
-    say: (number: string) => `There is no invoice "${number}". The list shows those there are.`,
+    say: (number: string) => `There is no invoice "${number}". Check its number.`,
+    cliHint: () => '"validonx invoice list" lists all invoices.',
   }),
   'PRODUCT.NOT_FOUND': entry({
     status: 404,
@@ -636,18 +643,27 @@ export const catalogue = {
     status: 403,
     exit: 65,
     say: (limit: number) =>
-      `All ${limit} seats of this license are taken. Revoke an activation, or issue more seats.`,
+      `All ${limit} seats of this license are taken. Revoke an activation, or raise "activations.max" of the license.`,
   }),
   'ENTITLEMENTS.MISSING': entry({
     status: 403,
     exit: 65,
     say: (code: string) => `This license has no entitlement "${code}".`,
   }),
+  'ENTITLEMENTS.UNKNOWN': entry({
+    status: 422,
+    exit: 65,
+    say: (code: string, similar: string | undefined) =>
+      `No plan has an entitlement "${code}".${similar === undefined ? '' : ` Did you mean "${similar}"?`}`,
+    cliHint: () => '--new grants a code that no plan has. "validonx plan list" lists the plans.',
+  }),
   'ENTITLEMENTS.LIMIT_EXCEEDED': entry({
     status: 403,
     exit: 65,
     say: (code: string, limit: number) =>
-      `No more than ${limit} of "${code}" are allowed. Raise the limit, or use less.`,
+      `No more than ${limit} of "${code}" are allowed. Use less, or ask the operator of the platform for more.`,
+    cliHint: (code) =>
+      `"validonx subscription override ${code}=<limit> --tenant <slug>" raises the limit, "validonx subscription change" the plan.`,
   }),
 
   'WEBHOOK.NOT_FOUND': entry({

@@ -80,6 +80,14 @@ export async function takeFromLimit(
   throw new AppError('ENTITLEMENTS.LIMIT_EXCEEDED', code, limit).with({ code, current, limit })
 }
 
+/** Deletes the counter of a code that isn't granted any more, unless something was counted. */
+export const deleteUnusedCounter = (transaction: Executor<TenantDb>, code: string) =>
+  affectedBy(
+    transaction,
+    'delete from usage_counters where code = ? and subject = ? and value = 0',
+    [code, WHOLE_TENANT],
+  )
+
 export async function listCounterCodes(db: Executor<TenantDb>): Promise<string[]> {
   const rows = await rowsOf<{ code: string }>(
     db,

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { EntitlementType, EntitlementValue } from '../billing/plan.js'
+import { listPlans } from '../billing/plan-store.js'
 import type { Context } from '../context.js'
 import {
   deleteEntitlement,
@@ -8,7 +9,11 @@ import {
   putOverride,
   putPlanEntitlements,
 } from '../entitlements/entitlement-store.js'
-import { countedCodes, insertMissingCounters } from '../entitlements/usage-counter-store.js'
+import {
+  countedCodes,
+  deleteUnusedCounter,
+  insertMissingCounters,
+} from '../entitlements/usage-counter-store.js'
 import { AppError } from '../errors.js'
 import { recordEvent } from '../events/outbox-store.js'
 import { parse } from '../parse.js'
@@ -36,26 +41,35 @@ export const OverrideInput = z.strictObject({
       z.null(),
     ])
     .optional(),
+  /** Grants a code that no plan has; without it such a code is taken for a typing error. */
+  is_new: z.boolean().default(false),
 })
 
 /**
- * Grants a tenant something beside its plan, for as long as it is not taken back, also across changes of the plan.
- * Answers all that the tenant is granted now.
+ * Grants a tenant something beside its plan, until it is taken back, also across changes of the plan.
+ * Returns everything that the tenant is granted now.
+ *
+ * @throws ENTITLEMENTS.UNKNOWN, VALIDATION.FAILED, SUBSCRIPTION.NOT_FOUND
  */
 export async function overrideEntitlement(
   ctx: Context,
   scope: TenantScope,
   input: unknown,
 ): Promise<Entitlement[]> {
-  const { code, value } = parse(OverrideInput, input)
+  const { code, value, is_new: isNew } = parse(OverrideInput, input)
   const { plan } = await getSubscription(ctx, scope.tenant.id)
+  const plans = await listPlans(ctx.platform)
+  const offered = plans.flatMap(({ entitlements }) => entitlements.map((each) => each.code))
   return scope.transaction(async (transaction) => {
     const at = scope.now()
     const before = (await listEntitlements(transaction)).find((each) => each.code === code)
+    if (!before && !offered.includes(code) && (value === undefined || !isNew))
+      throw new AppError('ENTITLEMENTS.UNKNOWN', code, similarTo(code, offered))
     const kind = plan.entitlements.find((each) => each.code === code)?.type ?? before?.type
     if (value === undefined) {
       if (before?.source === 'override') await deleteEntitlement(transaction, code)
       await putPlanEntitlements(transaction, plan.entitlements, at)
+      if (!offered.includes(code)) await deleteUnusedCounter(transaction, code)
     } else {
       const entitlement = { code, type: typeOf(value), value }
       if (kind !== undefined && entitlement.type !== kind) {
@@ -80,6 +94,28 @@ export async function overrideEntitlement(
     }
     return standing
   })
+}
+
+/** The known code that a typing error is most likely of: up to three characters apart. */
+function similarTo(code: string, known: readonly string[]): string | undefined {
+  const [nearest] = [...new Set(known)]
+    .map((each) => ({ each, distance: distanceBetween(code, each) }))
+    .sort((one, other) => one.distance - other.distance)
+  return nearest && nearest.distance <= 3 ? nearest.each : undefined
+}
+
+/** Levenshtein's: how many characters to add, remove or replace. */
+function distanceBetween(one: string, other: string): number {
+  let row = Array.from({ length: other.length + 1 }, (_, index) => index)
+  for (const [index, letter] of [...one].entries()) {
+    const next = [index + 1]
+    for (const [column, against] of [...other].entries()) {
+      const [above = 0, diagonal = 0, left = 0] = [row[column + 1], row[column], next[column]]
+      next.push(Math.min(above + 1, left + 1, diagonal + (letter === against ? 0 : 1)))
+    }
+    row = next
+  }
+  return row.at(-1) ?? 0
 }
 
 const KINDS: Readonly<Record<EntitlementType, string>> = {

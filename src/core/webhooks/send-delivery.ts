@@ -4,6 +4,9 @@ import { request as httpsRequest } from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
 import { isPublicAddress } from './public-address.js'
 
+/** The error of a delivery whose address `isPublicAddress` refuses. */
+export const NOT_PUBLIC = 'the address is not public'
+
 /** How long a receiver has for its answer. */
 const TIMEOUT_MS = 15_000
 const USER_AGENT = 'ValidonX-Webhooks/1'
@@ -35,8 +38,7 @@ export function sendDelivery(
 ): Promise<Sent> {
   const url = new URL(target)
   const host = url.hostname.replace(/^\[|\]$/g, '')
-  if (isIP(host) && !isPublicAddress(host, allowed))
-    return Promise.resolve({ error: 'the address is not public' })
+  if (isIP(host) && !isPublicAddress(host, allowed)) return Promise.resolve({ error: NOT_PUBLIC })
   if (url.protocol !== 'https:' && url.protocol !== 'http:')
     return Promise.resolve({ error: 'the URL is no https URL' })
   return new Promise((done) => {
@@ -72,8 +74,6 @@ export function sendDelivery(
     sending.end(payload)
   })
 }
-
-const NOT_PUBLIC = 'the address is not public'
 
 /** Gives the connection those of the name's addresses that are public, or none. */
 const guarded =

@@ -17,6 +17,9 @@ export const WEBHOOK_EVENTS = [
   'subscription.cancelled',
   'usage.threshold_reached',
 ] as const
+/** Events of the published list that nothing sends yet: no subscription can be cancelled. */
+export const RESERVED_WEBHOOK_EVENTS: readonly WebhookEvent[] = ['subscription.cancelled']
+
 export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number]
 
 export const WEBHOOK_STATUSES = ['enabled', 'disabled'] as const
@@ -73,7 +76,9 @@ const descriptionSchema = z
 
 export const CreateWebhookInput = z.strictObject({
   url: urlSchema,
-  events: eventsSchema.describe('What it is told of'),
+  events: eventsSchema.describe(
+    `The events it is sent. Reserved, and not sent yet: ${RESERVED_WEBHOOK_EVENTS.join(', ')}`,
+  ),
   description: descriptionSchema.optional(),
 })
 

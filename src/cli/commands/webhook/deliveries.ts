@@ -1,9 +1,11 @@
 import { getTenant } from '../../../core/tenants/tenant-store.js'
 import { DELIVERY_STATUSES, toDeliveryObject } from '../../../core/webhooks/delivery.js'
 import { pageDeliveries } from '../../../core/webhooks/handle-deliveries.js'
+import { NOT_PUBLIC } from '../../../core/webhooks/send-delivery.js'
 import { createCommand } from '../../command.js'
 import { readCount, readPast } from '../../durations.js'
 import { type Runtime, withContext } from '../../runtime.js'
+import { OPENS_ADDRESSES } from './test.js'
 
 type Options = {
   readonly tenant: string
@@ -65,6 +67,8 @@ export const webhookDeliveries = (runtime: Runtime) =>
               ? 'No delivery matches.'
               : 'Nothing has been sent to this endpoint yet.',
           )
+        if (items.some(({ lastError }) => lastError === NOT_PUBLIC))
+          terminal.remark(OPENS_ADDRESSES)
         if (nextCursor) terminal.remark(`More with: --cursor ${nextCursor}`)
       }),
     )

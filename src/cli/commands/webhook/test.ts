@@ -1,7 +1,12 @@
 import { getTenant } from '../../../core/tenants/tenant-store.js'
 import { testWebhook } from '../../../core/webhooks/handle-deliveries.js'
+import { NOT_PUBLIC } from '../../../core/webhooks/send-delivery.js'
 import { createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
+
+/** Told where a delivery was refused for its address. */
+export const OPENS_ADDRESSES =
+  'Set VALIDONX_WEBHOOK_ALLOW to address ranges of your own network that webhooks may reach.'
 
 export const webhookTest = (runtime: Runtime) =>
   createCommand({
@@ -23,6 +28,7 @@ export const webhookTest = (runtime: Runtime) =>
             ? `answered ${sent.status} after ${milliseconds} ms`
             : `not delivered: ${sent.error}`,
         )
+        if ('error' in sent && sent.error === NOT_PUBLIC) terminal.remark(OPENS_ADDRESSES)
         if (!isTaken) runtime.setExit(1)
       }),
     )
