@@ -73,8 +73,7 @@ export const withTerminal = <Args extends unknown[]>(
 export const withSession = <Args extends unknown[]>(runtime: Runtime, work: Work<Session, Args>) =>
   caught<Args>(runtime, async (bare, ...args) => {
     const loaded = located(runtime, loadConfig(sourcesOf(runtime, args.at(-1) as CommonOptions)))
-    const log = createLog('warn', (line) => runtime.stderr.write(line))
-    await work({ ...bare, loaded, log }, ...args)
+    await work({ ...bare, loaded, log: logFor(runtime, bare.terminal) }, ...args)
   })
 
 const located = (runtime: Runtime, loaded: LoadedConfig): LoadedConfig => ({
@@ -152,10 +151,23 @@ async function settle({ log }: Session, ctx: Context): Promise<void> {
     const { settleTrail } = await import('../core/audit/trail-keeper.js')
     await settleTrail(ctx, ctx.touched.values())
   } catch (error) {
-    log.warn('what was done is not on the audit trail yet: the next command takes it there', {
+    log.warn('What was done is not on the audit trail yet: the next command takes it there.', {
       error,
     })
   }
+}
+
+/** Warnings of the core: one JSON object each with --json, and a sentence without a stack for a person. */
+export function logFor(runtime: Runtime, terminal: Terminal): Log {
+  if (terminal.json) return createLog('warn', (line) => runtime.stderr.write(line))
+  const say = (message: string, { error, ...fields }: Readonly<Record<string, unknown>> = {}) => {
+    const known = Object.entries(fields).map(([name, value]) => `${name} ${String(value)}`)
+    const about = known.length === 0 ? '' : ` (${known.join(', ')})`
+    terminal.note(`${terminal.style('yellow', 'warning:')} ${scrub(`${message}${about}`)}`)
+    const because = error === undefined ? undefined : sentenceOf(error)
+    if (because) terminal.note(`  because: ${because}`)
+  }
+  return { debug: () => {}, info: () => {}, warn: say, error: say }
 }
 
 export type { Config }
@@ -202,7 +214,9 @@ export function tell(runtime: Runtime, terminal: Terminal, thrown: unknown): voi
   const failure = asAppError(thrown)
   runtime.setExit(failure.exit)
   if (terminal.json) {
-    const { code, message, cliHint: hint, details } = failure
+    const { code, message, cliHint: hint } = failure
+    const because = reasonOf(failure)
+    const details = because === undefined ? failure.details : { ...failure.details, because }
     terminal.note(JSON.stringify({ error: { code, message, hint, details } }))
     return
   }
@@ -222,8 +236,10 @@ export function tell(runtime: Runtime, terminal: Terminal, thrown: unknown): voi
 const printableLines = (text: string): string => text.split('\n').map(printable).join('\n')
 
 /** What an operator may be told of the cause: a driver's own words quote statements, so never those. */
-function reasonOf({ cause }: AppError): string | undefined {
-  if (cause === undefined) return undefined
+const reasonOf = ({ cause }: AppError): string | undefined =>
+  cause === undefined ? undefined : sentenceOf(cause)
+
+function sentenceOf(cause: unknown): string | undefined {
   const { message, errno, cause: deeper } = describeError(cause)
   const own = String(message ?? '')
   const sentence = own || String((deeper as { message?: unknown } | undefined)?.message ?? '')

@@ -1,11 +1,17 @@
 import { type Config, inspectConfig } from '../../core/config.js'
 import { describePlatform } from '../../core/context.js'
 import { asAppError } from '../../core/errors.js'
-import { createLog } from '../../core/log.js'
 import type { Examined } from '../../core/platform/examine-installation.js'
 import { printable } from '../../core/printable.js'
 import { createCommand } from '../command.js'
-import { type CommonOptions, homeOf, type Runtime, sourcesOf, withTerminal } from '../runtime.js'
+import {
+  type CommonOptions,
+  homeOf,
+  logFor,
+  type Runtime,
+  sourcesOf,
+  withTerminal,
+} from '../runtime.js'
 import type { Terminal } from '../terminal.js'
 
 const MARKS = { ok: '✓', warning: '!', fault: '✗' } as const
@@ -44,7 +50,7 @@ async function examine(
   const read = values as Config
   const config = { ...read, home: homeOf(runtime, read.home, origins.home) }
   const settings: Examined = { area: 'settings', state: 'ok', says: 'every setting can be read' }
-  const log = createLog('warn', (line) => runtime.stderr.write(line))
+  const log = logFor(runtime, terminal)
   const open = { role: 'operator', log, isProduction, makesEmbedded: false } as const
   const { openForInit, openPlatform } = await import('../../core/platform/open-platform.js')
   const { examineInstallation } = await import('../../core/platform/examine-installation.js')

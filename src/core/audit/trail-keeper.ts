@@ -141,12 +141,25 @@ export class TrailKeeper {
   }
 }
 
+const WITHOUT_DATABASE: ReadonlySet<string> = new Set([
+  'TENANT.DATABASE_MISSING',
+  'TENANT.DATABASE_NOT_OWNED',
+])
+
 /**
  * What a command does before it leaves: its own tenants' events relayed, and all sealed, unless a server that runs
  * seals anyway.
  */
 export async function settleTrail(ctx: Context, tenants: Iterable<TenantPlace>): Promise<void> {
-  for (const tenant of tenants) await relayOutbox(ctx, tenant)
+  let failure: unknown
+  for (const tenant of tenants) {
+    try {
+      await relayOutbox(ctx, tenant)
+    } catch (error) {
+      // one without a database of its own has nothing to relay, and none holds up the others
+      if (!(error instanceof AppError) || !WITHOUT_DATABASE.has(error.code)) failure ??= error
+    }
+  }
   const key = await readAuditKey(ctx)
   try {
     await withLease(ctx.platform, SEALING, ctx.lease, (lease) => sealAudit(ctx, lease, key))
@@ -154,4 +167,5 @@ export async function settleTrail(ctx: Context, tenants: Iterable<TenantPlace>):
     if (!(error instanceof AppError) || !['LEASE.HELD', 'LEASE.LOST'].includes(error.code))
       throw error
   }
+  if (failure !== undefined) throw failure
 }

@@ -4,7 +4,12 @@ import type { PlatformDb } from './connect.js'
 import { type Holder, isKnownDead } from './holder.js'
 import { affectedBy, rowsOf } from './statements.js'
 
-export type LeaseTerms = { readonly holder: Holder; readonly seconds: number }
+export type LeaseTerms = {
+  readonly holder: Holder
+  readonly seconds: number
+  /** What people call the thing that is held; the lease's own name if absent. */
+  readonly title?: string
+}
 
 /**
  * Runs `work` while this process alone holds `name`, renewing it by the database's clock.
@@ -49,6 +54,10 @@ export class Lease {
     this.#renewal.unref()
   }
 
+  get title(): string {
+    return this.#terms.title ?? this.name
+  }
+
   /** What a statement must find in `leases` for the lease to be ours still. */
   get claim(): { readonly name: string; readonly generation: number; readonly holder: string } {
     return { name: this.name, generation: this.generation, holder: this.#terms.holder.name }
@@ -57,7 +66,7 @@ export class Lease {
   /** @throws LEASE.LOST where another may hold it by now */
   assertHeld(): void {
     if (this.#lost || performance.now() > this.#safeUntil)
-      throw new AppError('LEASE.LOST', this.name)
+      throw new AppError('LEASE.LOST', this.title)
   }
 
   /**
@@ -75,7 +84,7 @@ export class Lease {
     )
     if (rows.length === 1) return
     this.#lost = true
-    throw new AppError('LEASE.LOST', this.name)
+    throw new AppError('LEASE.LOST', this.title)
   }
 
   /**
@@ -92,7 +101,7 @@ export class Lease {
     )
     if (rows.length === 1) return
     this.#lost = true
-    throw new AppError('LEASE.LOST', this.name)
+    throw new AppError('LEASE.LOST', this.title)
   }
 
   /** Ends it now. The row stays, with its generation. */
@@ -151,20 +160,20 @@ async function acquire(db: PlatformDb, name: string, terms: LeaseTerms): Promise
     'select holder, machine, pid, generation, timestampdiff(microsecond, utc_timestamp(6), expires_at) / 1000000 as seconds_left from leases where name = ?',
     [name],
   )
-  if (!held) throw new AppError('LEASE.LOST', name)
+  if (!held) throw new AppError('LEASE.LOST', terms.title ?? name)
   const free = Number(held.seconds_left) <= 0
   const dead = isKnownDead(
     { name: held.holder, machine: held.machine ?? undefined, pid: held.pid },
     holder,
   )
-  if (!free && !dead) throw heldBy(name, held)
+  if (!free && !dead) throw heldBy(terms.title ?? name, held)
   const taken = await affectedBy(
     db,
     'update leases set holder = ?, machine = ?, pid = ?, generation = generation + 1, acquired_at = utc_timestamp(6), expires_at = timestampadd(second, ?, utc_timestamp(6)) where name = ? and generation = ? and holder = ?',
     [holder.name, holder.machine ?? null, holder.pid, seconds, name, held.generation, held.holder],
   )
   if (taken === 1) return held.generation + 1
-  throw heldBy(name, held)
+  throw heldBy(terms.title ?? name, held)
 }
 
 const heldBy = (name: string, { holder, seconds_left }: Row): AppError =>
