@@ -50,6 +50,7 @@ import { serverTls } from './commands/server/tls.js'
 import { subscriptionChange } from './commands/subscription/change.js'
 import { subscriptionOverride } from './commands/subscription/override.js'
 import { subscriptionShow } from './commands/subscription/show.js'
+import { tenantArchive } from './commands/tenant/archive.js'
 import { tenantHealth } from './commands/tenant/health.js'
 import { tenantList } from './commands/tenant/list.js'
 import { tenantMigrate } from './commands/tenant/migrate.js'
@@ -59,6 +60,7 @@ import { rolloutShow } from './commands/tenant/rollout.js'
 import { tenantRollouts } from './commands/tenant/rollouts.js'
 import { tenantShow } from './commands/tenant/show.js'
 import { tenantSuspend } from './commands/tenant/suspend.js'
+import { tenantUnarchive } from './commands/tenant/unarchive.js'
 import { tokenCreate } from './commands/token/create.js'
 import { tokenList } from './commands/token/list.js'
 import { tokenRevoke } from './commands/token/revoke.js'
@@ -108,6 +110,8 @@ export function createProgram(
         tenantShow(runtime),
         tenantSuspend(runtime),
         tenantReinstate(runtime),
+        tenantArchive(runtime),
+        tenantUnarchive(runtime),
         tenantMigrate(runtime),
         tenantHealth(runtime),
         tenantRollouts(runtime),

@@ -118,6 +118,8 @@ const COMMANDS: Readonly<Record<string, Case>> = {
   'tenant list': reads(() => []),
   'tenant show': reads(({ slug }) => [slug]),
   'tenant suspend': { tells: ['tenant.suspended'], line: of(({ slug }) => [slug, '--yes']) },
+  'tenant archive': { tells: ['tenant.archived'], line: of(({ slug }) => [slug, '--yes']) },
+  'tenant unarchive': { tells: ['tenant.unarchived'], line: of(({ slug }) => [slug]) },
   'tenant reinstate': { tells: ['tenant.reinstated'], line: of(({ slug }) => [slug]) },
   'tenant migrate': { tells: ['rollout.started'], line: of(({ slug }) => [slug]) },
   // what was last seen of a tenant

@@ -37,6 +37,8 @@ export const actions = {
   'tenant.activated': platform('tenant', 'A tenant was opened for the first time.'),
   'tenant.suspended': platform('tenant', 'A tenant was closed to its callers.'),
   'tenant.reinstated': platform('tenant', 'A suspended tenant was opened again.'),
+  'tenant.archived': platform('tenant', 'A tenant was taken out of the fleet; its records stay.'),
+  'tenant.unarchived': platform('tenant', 'An archived tenant is in the fleet again, suspended.'),
   'tenant.login_renewed': platform('tenant', "The tenant's database login has another password."),
   'tenant.mended': tenant('tenant', 'What a tenant lacked was written again.'),
   'tenant.exported': tenant('tenant', 'All of a tenant was exported.'),
