@@ -534,6 +534,14 @@ export const catalogue = {
       `The database of tenant "${slug}" cannot be opened. Its operator has to repair it.`,
     cliHint: (slug) => `"validonx tenant health ${slug}" shows why.`,
   }),
+  'TENANT.DATABASE_LOST': entry({
+    status: 503,
+    exit: 70,
+    say: (slug: string) =>
+      `Tenant "${slug}" is active, but its database isn't whole, and provisioning makes no empty one in its place. Nothing was changed.`,
+    cliHint: (slug) =>
+      `Restore it from a backup and check it with "validonx tenant health ${slug}". If it is lost for good, "validonx tenant archive ${slug}" takes the tenant out of the fleet.`,
+  }),
 
   'PROVISIONING.STOPPED': entry({
     status: 500,

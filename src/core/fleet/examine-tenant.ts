@@ -123,7 +123,7 @@ const WHY: Partial<Record<FailureKind, string>> = {
   'account locked': ', it is locked',
 }
 
-function failureOf(thrown: unknown, tenant: Tenant): Finding {
+export function failureOf(thrown: unknown, tenant: Tenant): Finding {
   const cause = causeOf(thrown)
   if (thrown instanceof AppError && thrown.code === 'TENANT.DATABASE_NOT_OWNED')
     return {

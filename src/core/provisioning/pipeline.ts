@@ -2,6 +2,7 @@ import { channel } from 'node:diagnostics_channel'
 import type { PlatformDb } from '../db/connect.js'
 import { causeOf } from '../driver-failure.js'
 import { AppError, asAppError } from '../errors.js'
+import { scrub } from '../scrub.js'
 import { setTenantStatus } from '../tenants/tenant-store.js'
 import type { Job, Stage } from './stage.js'
 import { recordStages, type StageChange, type StageStatus } from './stage-store.js'
@@ -55,7 +56,15 @@ export async function runStages(
       await write(ctx.platform, unwritten)
       throw new AppError('USAGE.INTERRUPTED', `Provisioning "${tenant.slug}"`)
     }
-    if (finished.has(stage.name) && (await stage.check(job))) {
+    const fail = async (thrown: unknown, changes: readonly StageChange[]): Promise<never> => {
+      await recordFailure(job, stage.name, changes, thrown)
+      throw stopped(thrown, tenant.slug, stage.name)
+    }
+    // a check that can't ask says nothing of its stage, whose record stays as it is
+    const isThere = async () =>
+      finished.has(stage.name) &&
+      (await stage.check(job).catch((thrown: unknown) => fail(thrown, unwritten)))
+    if (await isThere()) {
       report({ ...progress, state: 'kept' })
       continue
     }
@@ -87,8 +96,7 @@ export async function runStages(
       await stage.run(job)
     } catch (thrown) {
       report({ ...progress, state: 'failed', durationMs: elapsed() })
-      await recordFailure(job, [...unwritten, ended('failed')], thrown)
-      throw stopped(thrown, tenant.slug, stage.name)
+      await fail(thrown, [...unwritten, ended('failed')])
     }
     publish(stage.name, 'after effect')
     unwritten.push(ended('done'))
@@ -102,29 +110,31 @@ export async function runStages(
 /** A decision of ours keeps its own code, so that it says what to do; anything else is where it stopped. */
 function stopped(thrown: unknown, slug: string, stage: string): AppError {
   const failure = asAppError(thrown)
-  if (failure.code !== 'SERVER.INTERNAL') return failure
-  return new AppError('PROVISIONING.STOPPED', slug, stage).because(failure.cause ?? thrown)
+  if (failure.code !== 'SERVER.INTERNAL') return failure.with({ ...failure.details, stage })
+  return new AppError('PROVISIONING.STOPPED', slug, stage)
+    .with({ stage })
+    .because(failure.cause ?? thrown)
 }
 
 /** Best effort: where the platform itself is away, the record still says `running`, and a resumed run knows. */
 async function recordFailure(
   job: Job,
+  stage: string,
   changes: readonly StageChange[],
   thrown: unknown,
 ): Promise<void> {
   const { ctx, tenant, lease } = job
   const failure = asAppError(thrown)
-  const sentence = causeOf(thrown)?.sentence
-  const because = sentence === undefined ? '' : ` Because: ${sentence}`
+  // the server's words, or our own where a check of ours found the fault
+  const { cause } = failure
+  const sentence = causeOf(thrown)?.sentence ?? (cause instanceof Error ? scrub(cause.message) : '')
+  const because = sentence === '' ? '' : ` Because: ${sentence}`
   const error = `${failure.code}: ${failure.message}${because}`
-  const stage = changes.at(-1)?.stage
   try {
-    await recordStages(
-      ctx.platform,
-      lease,
-      tenant.id,
-      changes.map((change) => (change.stage === stage ? { ...change, error } : change)),
+    const records = changes.map((change) =>
+      change.stage === stage ? { ...change, error } : change,
     )
+    if (records.length > 0) await recordStages(ctx.platform, lease, tenant.id, records)
     await setTenantStatus(
       ctx.platform,
       tenant.id,

@@ -7,6 +7,7 @@ import { getPlanByCode, getPlanById } from '../billing/plan-store.js'
 import type { Context } from '../context.js'
 import { type Lease, withLease } from '../db/lease.js'
 import { AppError } from '../errors.js'
+import { findLosses } from '../fleet/find-losses.js'
 import { parse } from '../parse.js'
 import { getServerById } from '../servers/database-server-store.js'
 import { assertActive } from '../tenants/scope.js'
@@ -51,6 +52,8 @@ export type Provisioned = {
   readonly outcome: 'provisioned' | 'resumed' | 'unchanged'
   readonly tenant: Tenant
   readonly plan: Plan
+  /** The name of the database server that it is on. */
+  readonly server: string
   /** The bootstrap key, with its secret, where this run made one. */
   readonly apiKey: MintedApiKey | undefined
   readonly durationMs: number
@@ -71,7 +74,7 @@ export type ProvisionOptions = {
  * A tenant that is open is left as it is; a suspended one is never opened by this.
  *
  * @throws PLAN.NOT_FOUND, SERVER.NOT_FOUND, TENANT.DIFFERS, TENANT.STATUS.SUSPENDED,
- *   TENANT.INVALID_STATE, LEASE.HELD, LEASE.LOST, PROVISIONING.…, USAGE.INTERRUPTED
+ *   TENANT.INVALID_STATE, TENANT.DATABASE_LOST, LEASE.HELD, LEASE.LOST, PROVISIONING.…, USAGE.INTERRUPTED
  */
 export async function provisionTenant(
   ctx: Context,
@@ -85,10 +88,12 @@ export async function provisionTenant(
   const { tenant: registered, plan, isNew } = await knownOrNew(ctx, wish, known)
 
   const leaveAsItIs = async (tenant: Tenant): Promise<Provisioned> => {
+    await assertWhole(ctx, tenant)
     const unchanged = {
       outcome: 'unchanged',
       tenant,
       plan,
+      server: await serverNameOf(ctx, tenant),
       apiKey: undefined,
       durationMs: elapsed(),
     } as const
@@ -97,7 +102,8 @@ export async function provisionTenant(
   }
 
   if (await isFinished(ctx, registered)) return leaveAsItIs(registered)
-  return withLease(ctx.platform, `tenant/${registered.id}`, ctx.lease, async (lease) => {
+  const terms = { ...ctx.lease, title: registered.slug }
+  return withLease(ctx.platform, `tenant/${registered.id}`, terms, async (lease) => {
     // as it is now that nobody else works on it
     const untouched = isNew && lease.generation === 1
     const tenant = untouched ? registered : await getTenant(ctx.platform, wish.slug)
@@ -113,6 +119,7 @@ export async function provisionTenant(
       outcome: known ? 'resumed' : 'provisioned',
       tenant: await getTenant(ctx.platform, wish.slug),
       plan,
+      server: await serverNameOf(ctx, tenant),
       apiKey: job.bootstrapKey,
       durationMs: elapsed(),
     }
@@ -133,6 +140,19 @@ async function isFinished(ctx: Context, tenant: Tenant): Promise<boolean> {
   if (tenant.status === 'provisioning' || tenant.status === 'failed') return false
   assertActive(tenant)
   return !(await isBootstrapKeyUnseen(ctx.platform, tenant.id))
+}
+
+const serverNameOf = async ({ platform }: Context, { serverId }: Tenant): Promise<string> =>
+  (await getServerById(platform, serverId)).name
+
+/** @throws TENANT.DATABASE_LOST: an open tenant whose data is gone isn't "nothing to do" */
+async function assertWhole(ctx: Context, tenant: Tenant): Promise<void> {
+  const losses = await findLosses(ctx, tenant)
+  if (losses.length === 0) return
+  const reason = losses.map(({ says }) => says).join('; ')
+  throw new AppError('TENANT.DATABASE_LOST', tenant.slug)
+    .with({ findings: losses.map(({ check, says, next }) => ({ check, says, next })) })
+    .because(new Error(reason))
 }
 
 type Registered = { readonly tenant: Tenant; readonly plan: Plan; readonly isNew: boolean }

@@ -1,3 +1,5 @@
+import { listPlans } from '../../../core/billing/plan-store.js'
+import { listServers } from '../../../core/servers/database-server-store.js'
 import { TENANT_STATUSES } from '../../../core/tenants/tenant.js'
 import { listTenants } from '../../../core/tenants/tenant-store.js'
 import { createCommand } from '../../command.js'
@@ -30,11 +32,17 @@ export const tenantList = (runtime: Runtime) =>
           afterSlug = page.at(-1)?.slug
           if (page.length < PAGE) break
         }
+        const plans = await listPlans(ctx.platform)
+        const codes = new Map(plans.map(({ id, code }) => [id, code]))
+        const servers = await listServers(ctx.platform)
+        const names = new Map(servers.map(({ server }) => [server.id, server.name]))
         await terminal.rows(
           all,
           [
             { title: 'slug', value: ({ slug }) => slug },
             { title: 'status', value: (tenant) => tenant.status },
+            { title: 'plan', value: ({ planId }) => codes.get(planId) ?? '-' },
+            { title: 'server', value: ({ serverId }) => names.get(serverId) ?? '-' },
             { title: 'name', value: ({ name }) => name },
             { title: 'database', value: ({ database }) => database },
             {
@@ -47,6 +55,8 @@ export const tenantList = (runtime: Runtime) =>
             slug: tenant.slug,
             name: tenant.name,
             status: tenant.status,
+            plan: codes.get(tenant.planId) ?? null,
+            server: names.get(tenant.serverId) ?? null,
             database: tenant.database,
             created_at: tenant.createdAt,
           }),

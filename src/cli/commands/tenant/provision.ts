@@ -1,4 +1,5 @@
 import { listPlans } from '../../../core/billing/plan-store.js'
+import { findCredentials } from '../../../core/identity/user-store.js'
 import { provisionTenant } from '../../../core/provisioning/provision-tenant.js'
 import { nameFromSlug } from '../../../core/tenants/tenant.js'
 import { findTenant } from '../../../core/tenants/tenant-store.js'
@@ -43,6 +44,7 @@ export const tenantProvision = (runtime: Runtime) =>
           deliver: async (provisioned) => {
             await showProvisioned(terminal, provisioned)
             if (provisioned.apiKey) terminal.remark(nextSteps(slug))
+            if (wish.ownerEmail) await remindOfPassword(session, wish.ownerEmail)
           },
           signal,
         })
@@ -70,6 +72,16 @@ async function completed(
       (await terminal.ask("The owner's e-mail address (empty for none)", '')) || undefined
   }
   return Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined))
+}
+
+/** Provisioning makes a user who is new, and asks nobody for a password. */
+async function remindOfPassword({ ctx, terminal }: OpenSession, address: string): Promise<void> {
+  const email = address.toLowerCase()
+  const owner = await findCredentials(ctx.platform, email)
+  if (owner && owner.passwordHash === undefined)
+    terminal.remark(
+      `\nThe owner ${email} has no password and can't log in yet: "validonx user password ${email}" sets one.`,
+    )
 }
 
 const nextSteps = (slug: string): string =>

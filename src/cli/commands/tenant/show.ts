@@ -1,7 +1,12 @@
 import { listApiKeys } from '../../../core/access/api-key-store.js'
 import { getPlanById } from '../../../core/billing/plan-store.js'
+import type { Context } from '../../../core/context.js'
+import { asAppError } from '../../../core/errors.js'
+import { findLosses } from '../../../core/fleet/find-losses.js'
+import type { Finding } from '../../../core/fleet/health.js'
 import { listStageRecords } from '../../../core/provisioning/stage-store.js'
 import { getServerById } from '../../../core/servers/database-server-store.js'
+import type { Tenant } from '../../../core/tenants/tenant.js'
 import { getTenant } from '../../../core/tenants/tenant-store.js'
 import { createCommand } from '../../command.js'
 import { type Runtime, withFleet } from '../../runtime.js'
@@ -24,6 +29,7 @@ export const tenantShow = (runtime: Runtime) =>
         const server = await getServerById(ctx.platform, tenant.serverId)
         const keys = await listApiKeys(ctx.platform, tenant.id)
         const stages = await listStageRecords(ctx.platform, tenant.id)
+        const findings = await lossesOf(ctx, tenant)
         const live = keys.filter(({ revokedAt }) => revokedAt === undefined)
         await terminal.record(
           {
@@ -36,6 +42,7 @@ export const tenantShow = (runtime: Runtime) =>
             server: server.name,
             database: tenant.database,
             database_user: tenant.databaseUser,
+            findings: findings.map(({ check, says, next }) => ({ check, says, next })),
             created_at: tenant.createdAt,
             activated_at: tenant.activatedAt ?? null,
             suspended_at: tenant.suspendedAt ?? null,
@@ -68,6 +75,7 @@ export const tenantShow = (runtime: Runtime) =>
                 ['server', server.name],
                 ['database', tenant.database],
                 ['database user', tenant.databaseUser],
+                ['damaged', damageText(findings, tenant)],
                 ['created', tenant.createdAt.toISOString()],
                 ['activated', tenant.activatedAt?.toISOString()],
                 [
@@ -95,3 +103,25 @@ export const tenantShow = (runtime: Runtime) =>
         )
       }),
     )
+
+/** One that is open to its callers must have its database; any other shows how far it came, or was. */
+async function lossesOf(ctx: Context, tenant: Tenant): Promise<readonly Finding[]> {
+  if (tenant.status !== 'active' && tenant.status !== 'suspended') return []
+  try {
+    return await findLosses(ctx, tenant)
+  } catch (thrown) {
+    const { message } = asAppError(thrown)
+    return [{ check: 'database', says: 'it cannot be looked at now', next: message }]
+  }
+}
+
+function damageText(findings: readonly Finding[], { slug }: Tenant): string | undefined {
+  if (findings.length === 0) return undefined
+  const lines = findings.flatMap(({ says, next }) => [says, `→ ${next}`])
+  return [...lines, `→ if it is lost for good: validonx tenant archive ${slug}`].join(
+    `\n${' '.repeat(INDENT)}`,
+  )
+}
+
+/** Where the values of the fields begin. */
+const INDENT = 'database user  '.length

@@ -23,7 +23,7 @@ export const reportStages =
 /** The result of a provisioning, with the API key this one time. */
 export async function showProvisioned(
   terminal: Terminal,
-  { outcome, tenant, plan, apiKey, durationMs }: Provisioned,
+  { outcome, tenant, plan, server, apiKey, durationMs }: Provisioned,
 ): Promise<void> {
   const object = {
     outcome,
@@ -33,6 +33,7 @@ export async function showProvisioned(
       name: tenant.name,
       status: tenant.status,
       plan: plan.code,
+      server,
       database: tenant.database,
       created_at: tenant.createdAt,
     },
@@ -49,6 +50,7 @@ export async function showProvisioned(
       ['tenant', `${tenant.slug} (${tenant.name})`],
       ['status', outcome === 'unchanged' ? `${tenant.status}, nothing to do` : tenant.status],
       ['plan', plan.code],
+      ['server', server],
       ['database', tenant.database],
       ['api key', apiKey?.secret],
     ])
