@@ -6,11 +6,14 @@ import { quoteName } from '../../src/core/db/sql.js'
 import { recordAudit } from '../../src/core/events/audit-store.js'
 import { suspendLicense } from '../../src/core/licensing/change-license.js'
 import { enterTenant } from '../../src/core/tenants/scope.js'
+import { hashPasswordsCheaply } from '../support/cheap-passwords.js'
 import { freshSlug, test as house, provision, runCli, type Seat } from '../support/house.js'
 import { issueFor } from '../support/license.js'
 import { asking, makeMember } from '../support/member.js'
 import { freshWord } from '../support/platform.js'
 import { startBin, startServers } from '../support/process.js'
+
+hashPasswordsCheaply()
 
 const PATIENCE = { timeout: 30_000 }
 

@@ -4,9 +4,12 @@ import { createProgram } from '../../src/cli/program.js'
 import type { Runtime } from '../../src/cli/runtime.js'
 import { createUser } from '../../src/core/identity/create-user.js'
 import { volume } from '../support/campaign.js'
+import { hashPasswordsCheaply } from '../support/cheap-passwords.js'
 import { test as house, runCli } from '../support/house.js'
 import { issueFor } from '../support/license.js'
 import { type Environment, freshWord } from '../support/platform.js'
+
+hashPasswordsCheaply()
 
 type Leaf = { readonly path: string; readonly command: Command }
 

@@ -11,6 +11,7 @@ import { activateLicense } from '../../src/core/licensing/activate-license.js'
 import { suspendLicense } from '../../src/core/licensing/change-license.js'
 import { createProduct } from '../../src/core/products/create-product.js'
 import { createWebhook } from '../../src/core/webhooks/change-webhooks.js'
+import { hashPasswordsCheaply } from '../support/cheap-passwords.js'
 import { addMigrations } from '../support/fleet.js'
 import { freshSlug, test as house, runCli } from '../support/house.js'
 import { makeMember } from '../support/member.js'
@@ -19,6 +20,8 @@ import { RedisServer } from '../support/redis-server.js'
 import { makeApiKey, makeInvoice, makeLicense, openSite, type Site } from '../support/routes.js'
 import { ROOT } from '../support/source-files.js'
 import { faultsOf, observe, TOLD_BY_TENANT_ROUTES, type Told } from '../support/told.js'
+
+hashPasswordsCheaply()
 
 const PATIENCE = { timeout: 60_000 }
 const PASSWORD = 'correct horse battery staple\n'

@@ -6,8 +6,11 @@ import { createToken } from '../../src/core/identity/create-token.js'
 import { createUser } from '../../src/core/identity/create-user.js'
 import { disableUser } from '../../src/core/identity/disable-user.js'
 import { getTenant } from '../../src/core/tenants/tenant-store.js'
+import { hashPasswordsCheaply } from '../support/cheap-passwords.js'
 import { test as house } from '../support/house.js'
 import { fromElsewhere } from '../support/shop.js'
+
+hashPasswordsCheaply()
 
 const PASSWORD = 'correct horse battery staple'
 

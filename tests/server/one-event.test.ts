@@ -3,6 +3,7 @@ import type { Action } from '../../src/core/events/actions.js'
 import { createUser } from '../../src/core/identity/create-user.js'
 import { invite } from '../../src/core/identity/invite.js'
 import { activateLicense } from '../../src/core/licensing/activate-license.js'
+import { hashPasswordsCheaply } from '../support/cheap-passwords.js'
 import { test as house } from '../support/house.js'
 import { makeMember, makePerson, type Person } from '../support/member.js'
 import { freshWord } from '../support/platform.js'
@@ -18,6 +19,8 @@ import {
   widenPlan,
 } from '../support/routes.js'
 import { faultsOf, observe, TOLD_BY_TENANT_ROUTES } from '../support/told.js'
+
+hashPasswordsCheaply()
 
 const PATIENCE = { timeout: 120_000 }
 const PASSWORD = 'correct horse battery staple'

@@ -11,6 +11,7 @@ import { UsageWriter } from '../../src/core/usage/usage-writer.js'
 import { integrationOperations } from '../../src/server/integration/operations.js'
 import type { Operation } from '../../src/server/operation.js'
 import { tenantOperations } from '../../src/server/tenant/operations.js'
+import { hashPasswordsCheaply } from '../support/cheap-passwords.js'
 import type { JsonSchema } from '../support/from-schema.js'
 import { test as house } from '../support/house.js'
 import { makeMember, makePerson } from '../support/member.js'
@@ -18,6 +19,8 @@ import { freshWord } from '../support/platform.js'
 import { openRawHttp } from '../support/raw-http.js'
 import { mounted, openSite, TENANT_ROUTES, widenPlan } from '../support/routes.js'
 import { ROOT } from '../support/source-files.js'
+
+hashPasswordsCheaply()
 
 /** A request that succeeds, and how: made anew each time, since some can succeed only once. */
 type Case = {

@@ -8,6 +8,7 @@ import { createToken } from '../../src/core/identity/create-token.js'
 import { suspendTenant } from '../../src/core/tenants/change-status.js'
 import { type App, createApp } from '../../src/server/app.js'
 import type { ServerEnv } from '../../src/server/env.js'
+import { hashPasswordsCheaply } from '../support/cheap-passwords.js'
 import { test as house } from '../support/house.js'
 import { makeMember, makePerson } from '../support/member.js'
 import { openRawHttp } from '../support/raw-http.js'
@@ -21,6 +22,8 @@ import {
   TENANT_ROUTES,
 } from '../support/routes.js'
 import { fromElsewhere, openShop, rowCounts } from '../support/shop.js'
+
+hashPasswordsCheaply()
 
 type Resources = { readonly licenseKey: string; readonly activationId: string }
 

@@ -12,6 +12,7 @@ import { suspendTenant } from '../../src/core/tenants/change-status.js'
 import { insertDeliveries } from '../../src/core/webhooks/delivery-store.js'
 import { tenantOperations } from '../../src/server/tenant/operations.js'
 import { seed, volume } from '../support/campaign.js'
+import { hashPasswordsCheaply } from '../support/cheap-passwords.js'
 import { anyJson, anyText, type Known, nearlyValidBy, validBy } from '../support/from-schema.js'
 import { test as house } from '../support/house.js'
 import { type Ask, asking, makeMember, makePerson, objectOf } from '../support/member.js'
@@ -25,6 +26,8 @@ import {
   type OpenApiDocument,
 } from '../support/openapi.js'
 import { fromElsewhere, openShop } from '../support/shop.js'
+
+hashPasswordsCheaply()
 
 const FOR_EACH_OPERATION = volume(40, 150)
 /** Far beyond what they take: about a minute together where nothing else runs. */

@@ -11,6 +11,7 @@ import type { App } from '../../src/server/app.js'
 import { tenantOperations } from '../../src/server/tenant/operations.js'
 import { atMost } from '../support/at-most.js'
 import { seed } from '../support/campaign.js'
+import { hashPasswordsCheaply } from '../support/cheap-passwords.js'
 import type { JsonSchema } from '../support/from-schema.js'
 import {
   type Attacked,
@@ -26,6 +27,8 @@ import { type Ask, asking, makeMember, objectOf } from '../support/member.js'
 import { type Endpoint, endpointsOf, isNoFolder, type OpenApiDocument } from '../support/openapi.js'
 import { createRandom } from '../support/random.js'
 import { fromElsewhere, openShop, type Shop } from '../support/shop.js'
+
+hashPasswordsCheaply()
 
 /** What is kept takes so many of the strings; what is only looked at takes fewer. */
 const KEPT = 150
