@@ -33,7 +33,9 @@ export function readPem(path: string): { readonly text: string } | { readonly fa
   if (path.includes('-----BEGIN'))
     return { fault: 'must be the path of a PEM file, not its content' }
   const read = readTextFile(path) ?? { fault: 'does not exist' }
-  return 'fault' in read ? { fault: `names a file that ${read.fault}` } : read
+  if ('text' in read) return read
+  // DER and PKCS #12 are binary
+  return { fault: `names a file that ${/UTF/.test(read.fault) ? 'is not PEM text' : read.fault}` }
 }
 
 function certificatesIn(text: string): X509Certificate[] | undefined {

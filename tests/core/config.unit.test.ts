@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { chmod, mkdir, mkdtemp, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,6 +18,8 @@ const write = async (content: string | Uint8Array): Promise<string> => {
   await writeFile(path, content)
   return path
 }
+
+const binary = await write(new X509Certificate(makeCertificate('binary').pem).raw)
 
 const faultsOf = (environment: Record<string, string>, envFile?: string): string[] => {
   try {
@@ -475,6 +478,8 @@ describe('the files of TLS', () => {
 
     expect(await faultsWith({ ca: bundle, cert: bundle, key: client.key })).toEqual([])
     expect(await faultsWith({ ca: bundle })).toEqual([])
+    const both = `${client.pem}${client.key}`.replaceAll('\n', '\r\n')
+    expect(await faultsWith({ cert: both, key: both })).toEqual([])
   })
 
   test.for([
@@ -502,6 +507,7 @@ describe('the files of TLS', () => {
   test.for([
     ['does not exist', join(folder, 'missing.pem')],
     ['is a folder', folder],
+    ['is not PEM text', binary],
   ] as const)('are refused if one %s', ([fault, path]) => {
     expect(faultsOf({ VALIDONX_DATABASE_CA: path })).toEqual([
       `VALIDONX_DATABASE_CA names a file that ${fault} (from environment)`,

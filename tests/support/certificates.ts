@@ -10,7 +10,7 @@ export type Certificate = {
 }
 
 export type CertificateOptions = {
-  /** Host names and IP addresses; a certificate without any has no list of names at all. */
+  /** Host names and IP addresses ("DNS:" makes an address a host name); a certificate without any has no list of names at all. */
   readonly names?: readonly string[]
   /** Without one it signs itself. */
   readonly issuer?: Certificate
@@ -92,7 +92,7 @@ const extension = (id: string, value: Buffer): Buffer => sequence(objectId(id), 
 
 function alternative(name: string): Buffer {
   if (isIPv4(name)) return der(0x87, Buffer.from(name.split('.').map(Number)))
-  return isIPv6(name) ? der(0x87, ipv6(name)) : der(0x82, Buffer.from(name))
+  return isIPv6(name) ? der(0x87, ipv6(name)) : der(0x82, Buffer.from(name.replace(/^DNS:/, '')))
 }
 
 function ipv6(text: string): Buffer {

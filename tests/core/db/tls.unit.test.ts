@@ -85,6 +85,8 @@ describe('the name in the certificate', () => {
     const spelled = makeCertificate('127.0.0.1', { issuer: ca, names: ['db.example'] })
 
     expect(await handshake('127.0.0.1', spelled)).toBe(WRONG_NAME)
+    expect(await handshake('127.0.0.1', named('DNS:127.0.0.1'))).toBe(WRONG_NAME)
+    expect(await handshake('[::1]', named('DNS:::1'))).toBe(WRONG_NAME)
     expect(await handshake('127.0.0.1', makeCertificate('127.0.0.1', { issuer: ca }))).toBe(
       WRONG_NAME,
     )
