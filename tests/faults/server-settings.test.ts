@@ -14,7 +14,11 @@ testServerSettings('MariaDB', () =>
 
 describe.runIf(isCampaign)('on a MariaDB that ignores the character set of its clients', () => {
   test('everything is stored and answered as on a plain server', { timeout: 120_000 }, async () => {
-    const options = ['--skip-character-set-client-handshake', '--character-set-server=latin1']
+    const options = [
+      '--skip-character-set-client-handshake',
+      '--character-set-server=latin1',
+      '--collation-server=latin1_swedish_ci',
+    ]
     await using plain = await startThrowAwayServer({ durable: false })
     await using deaf = await startThrowAwayServer({ durable: false, serverOptions: options })
     const journey = await takeJourney(deaf.databaseUrl)

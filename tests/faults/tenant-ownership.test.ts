@@ -2,8 +2,9 @@ import { describe, expect } from 'vitest'
 import type { Context } from '../../src/core/context.js'
 import type { Provisioner } from '../../src/core/db/provisioner.js'
 import { quoteName } from '../../src/core/db/sql.js'
+import { MigrationSession } from '../../src/core/fleet/migration-session.js'
 import { newId } from '../../src/core/ids.js'
-import type { Log } from '../../src/core/log.js'
+import { type Log, silentLog } from '../../src/core/log.js'
 import { enterTenant, placeOf } from '../../src/core/tenants/scope.js'
 import { getTenant } from '../../src/core/tenants/tenant-store.js'
 import { createApp } from '../../src/server/app.js'
@@ -176,16 +177,26 @@ test.for([
   ['is not there', 'drop table @owner'],
 ] as const)(
   'a database is not used if its marker %s',
-  async ([, change], { beta, environment, provisioner }) => {
+  async ([, change], { acme, beta, environment, provisioner }) => {
     const owner = `${quoteName(beta.place.database)}.validonx_owner`
     await provisioner.run(change.replaceAll('@owner', owner))
     await using ctx = await open(environment)
+    const toMigrate = ({ place: { id, slug, database } }: typeof beta) => ({
+      tenantId: id,
+      slug,
+      database,
+    })
+    const opened = new MigrationSession(provisioner.reach, silentLog)
+    const moved = new MigrationSession(provisioner.reach, silentLog)
+    await moved.enter(toMigrate(acme))
     const codes = [
+      await opened.enter(toMigrate(beta)).catch(codeOf),
+      await moved.enter(toMigrate(beta)).catch(codeOf),
       await ctx.tenantDatabases.read(beta.place, 'select 1', []).catch(codeOf),
       await ctx.tenantDatabases.lend(beta.place, async () => 'lent').catch(codeOf),
       await ctx.tenantDatabases.for(beta.place)('settings').first().catch(codeOf),
     ]
 
-    expect(codes).toEqual(Array.from({ length: 3 }, () => 'TENANT.DATABASE_NOT_OWNED'))
+    expect(codes).toEqual(Array.from({ length: 5 }, () => 'TENANT.DATABASE_NOT_OWNED'))
   },
 )

@@ -150,6 +150,21 @@ export function testServerSettings(family: Family, start: () => Promise<Server>)
     },
   )
 
+  test('a variable that the server does not know is left out, and all others are set', {
+    ...PATIENCE,
+  }, async ({ admin, hostile: _, lookAtSessions }) => {
+    const list = pinned as Setting[]
+    const [first = { name: '', value: 0, why: '' }] = list
+    list.unshift({ ...first, name: 'no_longer_there' })
+    list.push({ ...first, name: 'nor_is_this' })
+    try {
+      expect(faultsOf(await underGlobals(admin, hostileTo(family), lookAtSessions))).toEqual([])
+    } finally {
+      list.shift()
+      list.pop()
+    }
+  })
+
   test('everything is stored and answered as on a plain server, under all hostile settings at once', {
     ...PATIENCE,
   }, async ({ url, admin, plain }) => {
@@ -166,6 +181,35 @@ export function testServerSettings(family: Family, start: () => Promise<Server>)
       PATIENCE,
       async ([name, value], { url, admin, plain }) => {
         const journey = await underGlobals(admin, { [name]: value }, () => takeJourney(url))
+
+        expect(journey.faults).toEqual([])
+        expect(differencesBetween(plain, journey)).toEqual([])
+      },
+    )
+
+    test.runIf(family === 'MySQL')(
+      'everything is stored and answered as on a plain server, with partial_revokes',
+      PATIENCE,
+      async ({ url, admin, plain }) => {
+        const globals = { partial_revokes: '1' }
+        const journey = await underGlobals(admin, globals, () => takeJourney(url))
+
+        expect(journey.faults).toEqual([])
+        expect(differencesBetween(plain, journey)).toEqual([])
+      },
+    )
+
+    test.runIf(family === 'MySQL')(
+      'everything is stored and answered as on a plain server, with passwords older than their lifetime',
+      PATIENCE,
+      async ({ url, admin, plain }) => {
+        const age = async () => {
+          await admin.run(
+            "update mysql.user set password_last_changed = now() - interval 2 day where user like 'vx%'; flush privileges",
+          )
+        }
+        const globals = { default_password_lifetime: '1' }
+        const journey = await underGlobals(admin, globals, () => takeJourney(url, age))
 
         expect(journey.faults).toEqual([])
         expect(differencesBetween(plain, journey)).toEqual([])
