@@ -47,7 +47,6 @@ export const processRuntime = (): Runtime => ({
   },
   onCrash({ report, close, withinSeconds }) {
     let isClosing = false
-    // a rejection that nothing handles comes here too
     const handle = (error: unknown) => {
       report(error)
       if (isClosing) return
@@ -57,7 +56,7 @@ export const processRuntime = (): Runtime => ({
       setTimeout(exit, withinSeconds * 1000)
       close().catch(report).finally(exit)
     }
-    process.on('uncaughtException', handle)
-    return () => process.off('uncaughtException', handle)
+    process.on('uncaughtException', handle).on('unhandledRejection', handle)
+    return () => process.off('uncaughtException', handle).off('unhandledRejection', handle)
   },
 })

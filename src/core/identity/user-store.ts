@@ -26,13 +26,18 @@ const toUser = (row: Row): User => ({
   createdAt: row.created_at ?? undefined,
 })
 
+const BY_EMAIL = `select ${COLUMNS} from users where email = ? and deleted_at is null`
+
 /** Users that Laravel has soft-deleted do not exist here. */
-export async function findUserByEmail(db: PlatformDb, email: string): Promise<User | undefined> {
-  const [row] = await rowsOf<Row>(
-    db,
-    `select ${COLUMNS} from users where email = ? and deleted_at is null`,
-    [email],
-  )
+export const findUserByEmail = (db: PlatformDb, email: string): Promise<User | undefined> =>
+  readByEmail(db, BY_EMAIL, email)
+
+/** The same, locked until the transaction ends; sees also a user who was made since it began. */
+export const lockUserByEmail = (db: PlatformDb, email: string): Promise<User | undefined> =>
+  readByEmail(db, `${BY_EMAIL} for update`, email)
+
+async function readByEmail(db: PlatformDb, sql: string, email: string): Promise<User | undefined> {
+  const [row] = await rowsOf<Row>(db, sql, [email])
   // the column's collation takes accents for nothing
   return row && row.email.toLowerCase() === email ? toUser(row) : undefined
 }

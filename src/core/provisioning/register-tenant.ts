@@ -8,7 +8,7 @@ import { isFailure } from '../driver-failure.js'
 import { insertAudit } from '../events/audit-store.js'
 import { addMembership } from '../identity/change-members.js'
 import { addUser } from '../identity/create-user.js'
-import { findUserByEmail } from '../identity/user-store.js'
+import { findUserByEmail, lockUserByEmail } from '../identity/user-store.js'
 import { newId } from '../ids.js'
 import { getServerByName, pickServer } from '../servers/database-server-store.js'
 import { databaseNameOf, nameFromSlug, type Tenant } from '../tenants/tenant.js'
@@ -95,7 +95,7 @@ async function addOwner(
     (await findUserByEmail(db, email)) ??
     // another process may have made the user in between
     (await addUser(ctx, db, of).catch(async (error: unknown) => {
-      const other = await findUserByEmail(db, email)
+      const other = await lockUserByEmail(db, email)
       if (!other) throw error
       return other
     }))
