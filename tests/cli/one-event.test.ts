@@ -27,7 +27,7 @@ const PATIENCE = { timeout: 60_000 }
 const PASSWORD = 'correct horse battery staple\n'
 const ADDED = {
   name: '20991231-01-one-event',
-  up: ['create table one_event (id int not null primary key) engine = InnoDB'],
+  up: ['create table one_event (id int not null primary key) engine = InnoDB row_format = dynamic'],
   down: ['drop table one_event'],
 }
 
