@@ -68,6 +68,7 @@ export async function listen(ctx: Context): Promise<Listening> {
     await app[Symbol.asyncDispose]()
     throw error
   }
+  server.on('error', (error) => ctx.log.error('the listening socket failed', { error }))
   // what works beside the requests would keep a process alive that could not listen
   const trail = new TrailKeeper(ctx)
   const webhooks = new WebhookSender(ctx)
@@ -149,15 +150,19 @@ const hostAndPort = (host: string, port: number): string =>
 
 function bind(server: Server, host: string, port: number): Promise<void> {
   return new Promise((done, fail) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
+    const refuse = (error: NodeJS.ErrnoException) => {
       const code = NOT_BOUND[error.code ?? '']
       fail(
         code
           ? new AppError(code, code === 'SERVER.ADDRESS_UNKNOWN' ? host : hostAndPort(host, port))
           : new AppError('SERVER.NOT_LISTENING', hostAndPort(host, port)).because(error),
       )
+    }
+    server.once('error', refuse)
+    server.listen(port, host, () => {
+      server.off('error', refuse)
+      done()
     })
-    server.listen(port, host, () => done())
   })
 }
 
