@@ -679,6 +679,12 @@ export const catalogue = {
     exit: 66,
     say: () => 'No such webhook endpoint in this tenant. Check its id.',
   }),
+  'WEBHOOK.SECRETS_EXCEEDED': entry({
+    status: 409,
+    exit: 65,
+    say: (most: number, until: string) =>
+      `${most} earlier secrets of this webhook endpoint still sign. Rotate again after ${until}, or with grace_seconds 0, which ends them all.`,
+  }),
   'WEBHOOK.INVALID_STATE': entry({
     status: 409,
     exit: 65,

@@ -16,6 +16,7 @@ import { inPlatformChange } from '../tenants/platform-change.js'
 import type { TenantScope } from '../tenants/scope.js'
 import { lockTenant } from '../tenants/tenant-store.js'
 import { isPublicAddress } from './public-address.js'
+import { type EarlierSecret, openEarlier, sealEarlier } from './signing-secrets.js'
 import {
   assertWebhookMove,
   CreateWebhookInput,
@@ -32,6 +33,7 @@ import {
   deleteWebhookEndpoint,
   findFreePlaceholder,
   findWebhookEndpoint,
+  getSecrets,
   insertWebhookEndpoint,
   listWebhookEndpoints,
   setWebhookEndpoint,
@@ -117,7 +119,7 @@ export async function createWebhook(
     const sealed = ctx.keyring.encrypt(secret, endpoint.id)
     if (placeholder) {
       await setWebhookEndpoint(transaction, endpoint)
-      await setWebhookSecret(transaction, endpoint.id, sealed, undefined)
+      await setWebhookSecret(transaction, endpoint.id, sealed)
     } else await insertWebhookEndpoint(transaction, endpoint, sealed)
     await recordAudit(transaction, ctx, tenantId, {
       at,
@@ -163,10 +165,11 @@ export const moveWebhook = (
   })
 
 /**
- * Another signing secret. For the grace time the old one signs too, so that a receiver can change over without
- * losing an event.
+ * Makes another signing secret. For the grace time the old one signs too, so that a receiver can change over
+ * without losing an event. Earlier ones that are in their grace keep the end they were promised; without a
+ * grace all of them end at once.
  *
- * @throws WEBHOOK.NOT_FOUND, REQUEST.PRECONDITION_FAILED
+ * @throws WEBHOOK.NOT_FOUND, WEBHOOK.SECRETS_EXCEEDED, REQUEST.PRECONDITION_FAILED
  */
 export async function rotateWebhookSecret(
   ctx: Context,
@@ -185,14 +188,39 @@ export async function rotateWebhookSecret(
     { grace_seconds },
     preconditions,
     async (_endpoint, transaction, at) => {
-      const until = grace_seconds === 0 ? undefined : addMilliseconds(at, grace_seconds * 1000)
-      await setWebhookSecret(transaction, id, ctx.keyring.encrypt(secret, id), until)
-      return { previousSecretExpiresAt: until, secret }
+      const { keyring } = ctx
+      const earlier =
+        grace_seconds === 0
+          ? undefined
+          : sealEarlier(
+              keyring,
+              id,
+              await earlierSecrets(ctx, transaction, id, at, grace_seconds * 1000),
+            )
+      await setWebhookSecret(transaction, id, keyring.encrypt(secret, id), earlier)
+      return { previousSecretExpiresAt: earlier?.until, secret }
     },
   )
   // of a repeat, the secret that the first one made
   const { secret: made = secret, ...endpoint } = result as WebhookEndpoint & { secret?: string }
   return { result: { endpoint, secret: made }, replayed }
+}
+
+/** The secrets that sign beside the next one: the current one for the grace, and those that were promised more. */
+async function earlierSecrets(
+  { keyring }: Context,
+  transaction: PlatformDb,
+  id: string,
+  at: Date,
+  graceMs: number,
+): Promise<EarlierSecret[]> {
+  const { current, earlier, earlierUntil } = await getSecrets(transaction, id)
+  const promised =
+    earlier === undefined ? [] : openEarlier(keyring, id, earlier, earlierUntil ?? at)
+  return [
+    { secret: keyring.decrypt(current, id), until: addMilliseconds(at, graceMs) },
+    ...promised.filter(({ until }) => until > at),
+  ]
 }
 
 /** Takes an endpoint away, with what was still to be delivered. @throws WEBHOOK.NOT_FOUND, REQUEST.PRECONDITION_FAILED */

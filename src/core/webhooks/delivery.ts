@@ -102,7 +102,7 @@ export function signatureHeaders(
   secrets: readonly string[],
 ): Record<string, string> {
   const id = `evt_${eventId}`
-  const [current = '', previous] = secrets
+  const [current = '', ...earlier] = secrets
   const hex = (secret: string) => createHmac('sha256', secret).update(payload).digest('hex')
   return {
     'webhook-id': id,
@@ -111,7 +111,9 @@ export function signatureHeaders(
       .map((secret) => new Webhook(secret).sign(id, at, payload))
       .join(' '),
     'X-ValidonX-Signature': hex(current),
-    ...(previous === undefined ? {} : { 'X-ValidonX-Signature-Previous': hex(previous) }),
+    ...(earlier.length === 0
+      ? {}
+      : { 'X-ValidonX-Signature-Previous': earlier.map(hex).join(',') }),
   }
 }
 

@@ -11,6 +11,7 @@ import { inPlatformChange } from '../tenants/platform-change.js'
 import { DELIVERY_STATUSES, type Delivery, signatureHeaders } from './delivery.js'
 import { listDeliveries, requeueDeliveries } from './delivery-store.js'
 import { type Sent, sendDelivery } from './send-delivery.js'
+import { secretsIn } from './signing-secrets.js'
 import { findSecrets, findWebhookEndpoint } from './webhook-endpoint-store.js'
 
 const status = z.enum(DELIVERY_STATUSES, `must be one of ${DELIVERY_STATUSES.join(', ')}`)
@@ -102,7 +103,7 @@ export async function testWebhook(
     data: { webhook_endpoint: { id: endpointId } },
   })
   const sealed = await findSecrets(ctx.platform, endpointId, at)
-  const secrets = sealed.map((each) => ctx.keyring.decrypt(each, endpointId))
+  const secrets = sealed.flatMap((each) => secretsIn(ctx.keyring, endpointId, each, at))
   await recordAudit(ctx.platform, ctx, tenantId, {
     at,
     action: 'webhook_endpoint.tested',

@@ -1,6 +1,7 @@
 import type { PlatformDb } from '../db/connect.js'
 import { affectedBy, insertRow, rowsOf } from '../db/statements.js'
 import { isFailure } from '../driver-failure.js'
+import { AppError } from '../errors.js'
 import { fromJsonColumn } from '../parse.js'
 import type { WebhookEndpoint, WebhookEvent, WebhookStatus } from './webhook-endpoint.js'
 
@@ -170,19 +171,36 @@ export async function disableEndpoint(
   return disabled === 1
 }
 
-/** Another secret; the one before signs beside it until `previousUntil`, where that is given. */
+/** Sets another secret, and the earlier ones that still sign, with the last one's end. */
 export const setWebhookSecret = (
   db: PlatformDb,
   id: string,
   secretEncrypted: string,
-  previousUntil: Date | undefined,
+  earlier?: { readonly sealed: string; readonly until: Date },
 ) =>
   affectedBy(
     db,
-    `update webhook_endpoints set previous_secret_encrypted = ${previousUntil ? 'secret_encrypted' : 'null'},
-      previous_secret_expires_at = ?, secret_encrypted = ? where id = ?`,
-    [previousUntil ?? null, secretEncrypted, id],
+    'update webhook_endpoints set previous_secret_encrypted = ?, previous_secret_expires_at = ?, secret_encrypted = ? where id = ?',
+    [earlier?.sealed ?? null, earlier?.until ?? null, secretEncrypted, id],
   )
+
+/** The sealed secrets of an endpoint that the transaction has locked. */
+export async function getSecrets(
+  transaction: PlatformDb,
+  id: string,
+): Promise<{ current: string; earlier: string | undefined; earlierUntil: Date | undefined }> {
+  const [row] = await rowsOf<{ current: string; earlier: string | null; until: Date | null }>(
+    transaction,
+    'select secret_encrypted as current, previous_secret_encrypted as earlier, previous_secret_expires_at as until from webhook_endpoints where id = ?',
+    [id],
+  )
+  if (!row) throw new AppError('WEBHOOK.NOT_FOUND')
+  return {
+    current: row.current,
+    earlier: row.earlier ?? undefined,
+    earlierUntil: row.until ?? undefined,
+  }
+}
 
 /** Takes an endpoint away; the placeholder of provisioning becomes one again. */
 export async function deleteWebhookEndpoint(

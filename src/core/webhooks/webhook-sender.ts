@@ -14,6 +14,7 @@ import {
   settleDelivery,
 } from './delivery-store.js'
 import { type SendOptions, type Sent, sendDelivery } from './send-delivery.js'
+import { secretsIn } from './signing-secrets.js'
 import { disableEndpoint } from './webhook-endpoint-store.js'
 
 const POLL_MS = 250
@@ -157,10 +158,11 @@ export class WebhookSender {
 
   #send({ eventId, endpointId, payload, url, ...sealed }: Claimed): Promise<Sent> {
     const { keyring, config, now } = this.#ctx
+    const at = now()
     const secrets = [sealed.secretEncrypted, sealed.previousSecretEncrypted].flatMap((each) =>
-      each === undefined ? [] : [keyring.decrypt(each, endpointId)],
+      each === undefined ? [] : secretsIn(keyring, endpointId, each, at),
     )
-    return sendDelivery(url, payload, signatureHeaders(eventId, payload, now(), secrets), {
+    return sendDelivery(url, payload, signatureHeaders(eventId, payload, at, secrets), {
       allowed: config.webhookAllow,
       ...this.#options,
     })

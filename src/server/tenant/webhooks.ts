@@ -38,7 +38,7 @@ const webhookObject = z.strictObject({
   description: z.string().nullable(),
   status: z.enum(WEBHOOK_STATUSES),
   events: z.array(z.enum(WEBHOOK_EVENTS)),
-  previous_secret_expires_at: time.nullable().describe('Until then both secrets sign'),
+  previous_secret_expires_at: time.nullable().describe('Until then earlier secrets sign too'),
   disabled_reason: z.string().nullable(),
   created_at: time,
   updated_at: time,
@@ -208,13 +208,13 @@ export const webhookOperations: readonly TenantOperation[] = [
     permission: 'webhooks.write',
     summary: 'Rotate the signing secret',
     description:
-      'The new secret is in this answer, and nowhere else. For the grace time both secrets sign.',
+      'The new secret is in this answer, and nowhere else. For the grace time the old secret signs too, and so do earlier ones until the end they were promised. `grace_seconds` 0 ends all of them at once.',
     parameter,
     body: { schema: RotateSecretInput, example: { grace_seconds: 3600 }, isOptional: true },
     isIdempotent: true,
     isConditional: true,
     answers: { 200: { description: 'The endpoint and its new secret', schema: withSecret } },
-    errors: ['WEBHOOK.NOT_FOUND'],
+    errors: ['WEBHOOK.NOT_FOUND', 'WEBHOOK.SECRETS_EXCEEDED'],
     async handle(call) {
       const { result, replayed } = await rotateWebhookSecret(
         ...of(call),

@@ -20,7 +20,9 @@ import {
 } from '../../../src/core/webhooks/change-webhooks.js'
 import { pauseAfter, readRetryAfter } from '../../../src/core/webhooks/delivery.js'
 import { listDeliveries } from '../../../src/core/webhooks/delivery-store.js'
+import { testWebhook } from '../../../src/core/webhooks/handle-deliveries.js'
 import { sendDelivery } from '../../../src/core/webhooks/send-delivery.js'
+import { secretsIn } from '../../../src/core/webhooks/signing-secrets.js'
 import type { WebhookEndpoint } from '../../../src/core/webhooks/webhook-endpoint.js'
 import { WebhookSender } from '../../../src/core/webhooks/webhook-sender.js'
 import { seed } from '../../support/campaign.js'
@@ -290,6 +292,64 @@ describe('webhooks', () => {
     const [{ body = '', headers = {} } = {}] = receiver.got
     for (const each of [secret, rotated.result.secret])
       new Webhook(each).verify(body, headers as Record<string, string>)
+  })
+
+  test('are signed under every secret until the end it was promised, however often it is rotated', async ({
+    open: ctx,
+    shop,
+  }) => {
+    await using receiver = await receive((_, response) => response.writeHead(200).end())
+    const hook = { url: receiver.url, events: ['license.created'] }
+    const { endpoint, secret: first } = (await createWebhook(ctx, shop.scope, hook)).result
+    const rotate = (graceSeconds: number, now = ctx.now) =>
+      rotateWebhookSecret({ ...ctx, now }, shop.scope.tenant.id, endpoint.id, {
+        grace_seconds: graceSeconds,
+      })
+    const second = await rotate(7200)
+    const third = await rotate(60)
+    const verifies = (secret: string) => {
+      const { body = '', headers = {} } = receiver.got.at(-1) ?? {}
+      try {
+        new Webhook(secret).verify(body, headers as Record<string, string>)
+        return true
+      } catch {
+        return false
+      }
+    }
+    await testWebhook(ctx, shop.scope.tenant.id, endpoint.id)
+    const secrets = [first, second.result.secret, third.result.secret]
+    expect(secrets.map(verifies)).toEqual([true, true, true])
+    expect(third.result.endpoint.previousSecretExpiresAt).toEqual(
+      second.result.endpoint.previousSecretExpiresAt,
+    )
+
+    // in two minutes the second one's grace is over, and the first one's is not
+    const later = () => new Date(Date.now() + 120_000)
+    const fourth = await rotate(3600, later)
+    const row = await ctx.platform('webhook_endpoints').where({ id: endpoint.id }).first()
+    const kept = [row.secret_encrypted, row.previous_secret_encrypted].flatMap((each) =>
+      secretsIn(ctx.keyring, endpoint.id, each, later()),
+    )
+    expect(kept.toSorted()).toEqual([first, third.result.secret, fourth.result.secret].toSorted())
+
+    await rotate(0)
+    await testWebhook(ctx, shop.scope.tenant.id, endpoint.id)
+    expect([...secrets, fourth.result.secret].map(verifies)).toEqual([false, false, false, false])
+  })
+
+  test('keep up to ten earlier secrets, and refuse a further one instead of ending one', async ({
+    open: ctx,
+    shop,
+  }) => {
+    const hook = { url: 'https://example.com/hook', events: ['license.created'] }
+    const { endpoint } = (await createWebhook(ctx, shop.scope, hook)).result
+    const rotate = (input = {}) =>
+      rotateWebhookSecret(ctx, shop.scope.tenant.id, endpoint.id, input)
+    for (let times = 0; times < 10; times += 1) await rotate()
+
+    await expect(rotate()).rejects.toMatchObject({ code: 'WEBHOOK.SECRETS_EXCEEDED' })
+    await rotate({ grace_seconds: 0 })
+    expect((await rotate()).result.endpoint.previousSecretExpiresAt).toBeDefined()
   })
 })
 
