@@ -91,7 +91,7 @@ const AUTH: Readonly<Record<string, string>> = {
 
 /** What stands before routes and answers nothing by itself but refusals, in its order. */
 const MIDDLEWARE: Readonly<Record<string, readonly string[]>> = {
-  'ALL /*': ['requestId', 'refuseDuplicateHeaders'],
+  'ALL /*': ['requestId', 'refuseDuplicateHeaders', 'noticeProxies'],
   'ALL /docs/*': ['secureHeaders'],
   ...Object.fromEntries(
     BASES.flatMap((base) => [
