@@ -19,10 +19,18 @@ import { findSealedLogin, getServerById } from './servers/database-server-store.
 
 /** How many sessions of the provisioner's login one process opens on one server. */
 const PROVISIONER_SESSIONS = 8
-const PLATFORM_CONNECTIONS = 10
+/** Most connections to the platform database of one process. */
+export const PLATFORM_CONNECTIONS = 10
 const IDLE_TIMEOUT_MS = 60_000
 const WORK_TIMEOUT_MS = 30_000
 const KNEX_INSTANCES = 500
+
+/** A quarter of the budget, at least four, unless it is set. */
+export const connectionsPerTenant = ({
+  connections,
+  connectionsPerTenant: most,
+}: Pick<Config, 'connections' | 'connectionsPerTenant'>): number =>
+  most ?? Math.max(4, Math.ceil(connections / 4))
 
 /** Where the platform is, and with which logins. */
 export type Access = {
@@ -108,7 +116,7 @@ export function createContext({
     }),
     limits: {
       connections: config.connections,
-      perTenant: config.connectionsPerTenant ?? Math.max(4, Math.ceil(config.connections / 4)),
+      perTenant: connectionsPerTenant(config),
       waiting: config.connections * 64,
       acquireTimeoutMs,
       connectTimeoutMs,

@@ -39,7 +39,12 @@ type Site = {
 
 const test = base
   .extend('server', { scope: 'file' }, async ({}, { onCleanup }): Promise<OwnServer> => {
-    const server = await startOwnServer(['--log-bin=log', '--binlog-format=ROW'])
+    const server = await startOwnServer([
+      '--log-bin=log',
+      '--binlog-format=ROW',
+      // it can't be changed later if it is 0 at first
+      '--max-user-connections=1000',
+    ])
     onCleanup(() => server[Symbol.asyncDispose]())
     return server
   })
@@ -126,6 +131,7 @@ describe('a server that cannot hold tenants', () => {
     ['offline_mode', 'ON'],
     ['binlog_format', 'STATEMENT'],
     ['max_allowed_packet', '1048576'],
+    ['max_user_connections', '5'],
     ['enforce_storage_engine', 'Aria'],
     ['mandatory_roles', 'auditor'],
 

@@ -10,6 +10,8 @@ export type SettingFault = {
 export type SettingWishes = {
   /** Host part of the accounts that validonx makes. */
   readonly accountHost: string
+  /** Most sessions that one process opens with one login. */
+  readonly sessionsPerLogin: number
 }
 
 type Values = ReadonlyMap<string, string>
@@ -17,7 +19,7 @@ type Values = ReadonlyMap<string, string>
 type Rule = {
   readonly setting: string
   readonly isFault: (value: string, values: Values, wishes: SettingWishes) => boolean
-  readonly says: string
+  readonly says: string | ((wishes: SettingWishes) => string)
   readonly next: string
 }
 
@@ -67,6 +69,12 @@ const RULES: readonly Rule[] = [
     isFault: (value) => Number(value) < SMALLEST_PAGE,
     says: 'index entries are limited to less than the schema needs',
     next: `use a server that was made with ${SMALLEST_PAGE} or more`,
+  },
+  {
+    setting: 'max_user_connections',
+    isFault: (value, _, wishes) => Number(value) > 0 && Number(value) < wishes.sessionsPerLogin,
+    says: ({ sessionsPerLogin }) => `one process opens up to ${sessionsPerLogin} with one login`,
+    next: 'raise it to that for each serving process, or set it to 0 for no limit',
   },
   {
     setting: 'max_allowed_packet',
@@ -139,6 +147,7 @@ export async function findSettingFaults(
   return RULES.flatMap(({ setting, isFault, says, next }) => {
     const value = values.get(setting)
     if (value === undefined || !isFault(value, values, wishes)) return []
-    return [{ says: `${setting} is ${value}: ${says}`, next }]
+    const reason = typeof says === 'string' ? says : says(wishes)
+    return [{ says: `${setting} is ${value}: ${reason}`, next }]
   })
 }

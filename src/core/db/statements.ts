@@ -1,5 +1,6 @@
 import type { Knex } from 'knex'
 import type { Connection, QueryResult } from 'mysql2'
+import { repeatingStatement } from './transaction.js'
 
 /** What may be bound to a `?`. An object would be spelled out as SQL by the driver, so none is taken. */
 export type Bindable = string | number | boolean | bigint | Date | Buffer | null
@@ -36,11 +37,15 @@ async function execute(
   timeoutMs?: number,
 ): Promise<unknown> {
   if (!isKnex(db)) return runOn(db, sql, values)
-  const statement = db.raw(sql, values as Knex.RawBinding[])
-  const [result] = (await (timeoutMs === undefined ? statement : statement.timeout(timeoutMs))) as [
-    unknown,
-  ]
-  return result
+  const run = async (): Promise<unknown> => {
+    const statement = db.raw(sql, values as Knex.RawBinding[])
+    const [result] = (await (timeoutMs === undefined
+      ? statement
+      : statement.timeout(timeoutMs))) as [unknown]
+    return result
+  }
+  // outside of a transaction the statement is one of its own, and may be repeated like one
+  return db.isTransaction ? run() : repeatingStatement(run)
 }
 
 /** Knex and its transactions are functions; a connection is an object. */

@@ -1,5 +1,5 @@
 import type { Knex } from 'knex'
-import { isFailure } from '../driver-failure.js'
+import { type FailureKind, isFailure } from '../driver-failure.js'
 import { AppError } from '../errors.js'
 import { retrying } from '../retrying.js'
 import { retireIfSpent } from './spent-connection.js'
@@ -44,10 +44,18 @@ export const inTransaction = <Db extends Knex, T>(
  * An AppError is a decision of ours and ends it.
  */
 export const startingOver = <T>(transaction: () => Promise<T>): Promise<T> =>
-  retrying(transaction, {
-    isRetryable: (thrown) =>
-      !(thrown instanceof AppError) &&
-      isFailure(thrown, 'transaction rolled back', 'statement rolled back', 'not ready'),
+  repeating(transaction, 'transaction rolled back', 'statement rolled back', 'not ready')
+
+/**
+ * Runs a statement that is its own transaction, and again if the server rolled it back or refused it
+ * without running it. After a timeout it may have been committed, so that ends it.
+ */
+export const repeatingStatement = <T>(statement: () => Promise<T>): Promise<T> =>
+  repeating(statement, 'transaction rolled back', 'not ready')
+
+const repeating = <T>(work: () => Promise<T>, ...kinds: readonly FailureKind[]): Promise<T> =>
+  retrying(work, {
+    isRetryable: (thrown) => !(thrown instanceof AppError) && isFailure(thrown, ...kinds),
     forMs: RETRY_FOR_MS,
     firstPauseMs: FIRST_PAUSE_MS,
     longestPauseMs: LONGEST_PAUSE_MS,

@@ -1,4 +1,4 @@
-import type { Context } from '../context.js'
+import { type Context, connectionsPerTenant, PLATFORM_CONNECTIONS } from '../context.js'
 import type { Provisioner } from '../db/provisioner.js'
 import { describeAddress } from '../db/server-address.js'
 import { findSettingFaults } from '../db/server-settings.js'
@@ -18,7 +18,10 @@ export async function examineSettings(
   ctx: Context,
   provisioner: Provisioner,
 ): Promise<ServerFinding[]> {
-  const faults = await findSettingFaults(provisioner, { accountHost: ctx.config.tenantUserHost })
+  const faults = await findSettingFaults(provisioner, {
+    accountHost: ctx.config.tenantUserHost,
+    sessionsPerLogin: Math.max(PLATFORM_CONNECTIONS, connectionsPerTenant(ctx.config)),
+  })
   return faults.map((fault) => ({ state: 'fault', ...fault }))
 }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Context } from '../context.js'
 import { cutConnection, openConnection } from '../db/connect.js'
-import { type Account, accountSql, passwordSql, readTraits } from '../db/database-account.js'
+import { type Account, accountSql, readTraits } from '../db/database-account.js'
 import { inLentTransaction } from '../db/lent-transaction.js'
 import { LEDGER_TABLES } from '../db/migrate.js'
 import { markOwnerSql, ownerTableSql } from '../db/ownership.js'
@@ -58,7 +58,7 @@ export async function rehearse(
     })
     step = 'creating a database user'
     const traits = await readTraits(provisioner)
-    await provisioner.run(`${accountSql(traits, account)}; ${passwordSql(traits, account)}`)
+    await provisioner.run(accountSql(traits, account))
     step = 'granting rights to it'
     await provisioner.run(tenantGrantSql(traits, database, account))
     step = 'logging in as it'

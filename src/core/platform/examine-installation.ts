@@ -4,7 +4,6 @@ import type { Provisioner } from '../db/provisioner.js'
 import { assertProvisionerPrivileges } from '../db/provisioner-privileges.js'
 import { describeAddress } from '../db/server-address.js'
 import { assertSupported } from '../db/server-version.js'
-import { affectedBy } from '../db/statements.js'
 import { runtimeUser } from '../db/user-names.js'
 import { WRITE_PROBE } from '../db/write-probe.js'
 import { asAppError } from '../errors.js'
@@ -61,7 +60,7 @@ export async function examineInstallation(ctx: Context): Promise<Examined[]> {
 async function examineRuntimeLogin({ platform }: Context): Promise<Examined> {
   const area = 'runtime login'
   try {
-    await affectedBy(platform, WRITE_PROBE)
+    await platform.raw(WRITE_PROBE)
     return { area, state: 'ok', says: 'it may read and write the platform database' }
   } catch (thrown) {
     const error = asAppError(thrown)
