@@ -426,6 +426,12 @@ export const catalogue = {
     say: (slug: string, name: string, above: readonly string[], before: string) =>
       `"${name}" can't be taken back in "${slug}" while it has ${above.map((each) => `"${each}"`).join(', ')} on top. To take back all of them, run "validonx tenant migrate ${slug} --rollback --to ${before}".`,
   }),
+  'MIGRATION.ROLLBACK_CUT_OFF': entry({
+    status: 409,
+    exit: 65,
+    say: (slug: string, names: readonly string[], before: string) =>
+      `A rollback of ${names.map((name) => `"${name}"`).join(', ')} was cut off in "${slug}". Finish it first: "validonx tenant migrate ${slug} --rollback --to ${before}".`,
+  }),
   'ROLLOUT.NOT_FOUND': entry({
     status: 404,
     exit: 66,

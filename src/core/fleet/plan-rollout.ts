@@ -13,7 +13,7 @@ import type { Step, TenantTask } from './migrate-tenant.js'
 import { type Direction, kindOf, type MigrationKind, recordSql } from './recorded-sql.js'
 import type { Rollout, RolloutTenant } from './rollout.js'
 import { findUndoable, type Undoable } from './rollout-applied.js'
-import { listSuspects } from './rollout-store.js'
+import { type CutOff, listCutOffs } from './rollout-store.js'
 
 /** A tenant that is being provisioned gets the newest schema anyway, so it isn't migrated. */
 const MIGRATED_STATUSES: readonly TenantStatus[] = ['active', 'suspended']
@@ -306,7 +306,7 @@ async function assemble(
   ledgers: ReadonlyMap<string, Ledger | AppError>,
   { direction, target, undoes, concerns = () => true, wanted }: Rules,
 ): Promise<RolloutPlan> {
-  const suspects = await listSuspects(ctx.platform)
+  const cutOffs = await listCutOffs(ctx.platform)
   const stepsOf = stepMaker(direction)
   const tasks: TenantTask[] = []
   const idle: FleetTenant[] = []
@@ -316,11 +316,13 @@ async function assemble(
       idle.push(tenant)
       continue
     }
-    const isSuspect = suspects.has(tenant.id)
+    const suspicions = cutOffs.get(tenant.id) ?? []
+    const isSuspect = suspicions.length > 0
     let ledger: Ledger
     let names: readonly string[]
     try {
       ledger = trusted(tenant, ledgers.get(tenant.id))
+      if (direction === 'up') assertNoRollbackCutOff(tenant, ledger, suspicions)
       names = wanted(ledger, tenant, isSuspect)
     } catch (thrown) {
       refused.push({ tenant, error: asAppError(thrown) })
@@ -347,6 +349,24 @@ async function assemble(
     return { tenant, ledger, keeps: taken.filter((name) => ledger.includes(name)) }
   })
   return { direction, target, undoes, tasks, leftAlone, refused, migrations }
+}
+
+/**
+ * A rollback that was cut off may have taken a migration back and left its row in the ledger: the ledger
+ * can't be trusted before the rollback is finished.
+ *
+ * @throws MIGRATION.ROLLBACK_CUT_OFF
+ */
+function assertNoRollbackCutOff(
+  { slug }: FleetTenant,
+  { applied }: Ledger,
+  cutOffs: readonly CutOff[],
+): void {
+  const planned = cutOffs.flatMap((each) => (each.direction === 'down' ? each.planned : []))
+  const open = planned.filter((name) => applied.includes(name))
+  const oldest = open.at(-1)
+  if (oldest !== undefined)
+    throw new AppError('MIGRATION.ROLLBACK_CUT_OFF', slug, open, nameBefore(oldest) ?? '')
 }
 
 /** @throws AppError if the database is not the tenant's, or ahead of this version */

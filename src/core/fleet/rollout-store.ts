@@ -286,13 +286,27 @@ export async function countByStatus(
 const CUT_OFF =
   "(rollout_tenants.status = 'running' or (rollout_tenants.status = 'failed' and rollout_tenants.cut_off))"
 
-/** Tenants that a rollout was cut off in, and that no later one has settled. */
-export async function listSuspects(db: PlatformDb): Promise<Set<string>> {
-  const rows = await rowsOf<{ tenant_id: string }>(
+/** What a rollout that was cut off in a tenant was to do there. */
+export type CutOff = { readonly direction: Direction; readonly planned: readonly string[] }
+
+/** By tenant id: rollouts that were cut off in the tenant, and that no later one has settled. */
+export async function listCutOffs(db: PlatformDb): Promise<Map<string, CutOff[]>> {
+  const rows = await rowsOf<{ tenant_id: string; direction: Direction; planned: unknown }>(
     db,
-    `select distinct rollout_tenants.tenant_id from rollouts join rollout_tenants on rollout_tenants.rollout_id = rollouts.id and ${CUT_OFF} where rollouts.status <> 'done'`,
+    `select rollout_tenants.tenant_id, rollouts.direction, rollout_tenants.planned
+      from rollouts join rollout_tenants on rollout_tenants.rollout_id = rollouts.id and ${CUT_OFF}
+      where rollouts.status <> 'done'`,
   )
-  return new Set(rows.map(({ tenant_id }) => tenant_id))
+  const cutOffs = new Map<string, CutOff[]>()
+  for (const { tenant_id, direction, planned } of rows) {
+    const known = cutOffs.get(tenant_id) ?? []
+    cutOffs.set(tenant_id, known)
+    known.push({
+      direction,
+      planned: planned === null ? [] : fromJsonColumn<string[]>(planned),
+    })
+  }
+  return cutOffs
 }
 
 /**
