@@ -305,7 +305,9 @@ function driftFinding(
   return {
     check: 'drift',
     says: `${named.join('; ')}${more > 0 ? `; and ${more} more` : ''}`,
-    next: isPending ? `validonx tenant migrate ${slug}` : driftAdvice(differences, template),
+    next: isPending
+      ? `${differences.every(({ after }) => after === undefined) ? '' : 'first, and look again: '}validonx tenant migrate ${slug}`
+      : driftAdvice(differences, template),
   }
 }
 
