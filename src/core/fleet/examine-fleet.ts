@@ -215,8 +215,7 @@ function ledgerFinding(
 ): Finding | undefined {
   if (!ledger || !isLedger(ledger)) {
     const tables = ledger?.missingTables
-    if (!ledger || tables === undefined)
-      return lacksDatabase ? undefined : lostDatabase(tenant.database)
+    if (!ledger || tables === undefined) return lacksDatabase ? undefined : lostDatabase(tenant)
     if (tables.length === 0)
       return {
         check: 'schema',

@@ -138,7 +138,7 @@ export function failureOf(thrown: unknown, tenant: Tenant): Finding {
       next: `to make its login work again: validonx tenant health ${tenant.slug} --fix`,
       remedy: 'grant again',
     }
-  if (thrown instanceof AppError && cause?.kind === 'missing') return lostDatabase(tenant.database)
+  if (thrown instanceof AppError && cause?.kind === 'missing') return lostDatabase(tenant)
   if (cause?.kind === 'missing' || cause?.kind === 'other')
     return {
       check: 'schema',
@@ -150,10 +150,10 @@ export function failureOf(thrown: unknown, tenant: Tenant): Finding {
   return { check: 'database', says: cause?.sentence ?? error.message, next: error.message }
 }
 
-export const lostDatabase = (database: string): Finding => ({
+export const lostDatabase = ({ slug, database }: Tenant): Finding => ({
   check: 'database',
   says: `its database "${database}" does not exist`,
-  next: 'restore it from a backup; validonx makes no empty one in its place',
+  next: `restore it from a backup; if it is lost for good: validonx tenant archive ${slug}`,
 })
 
 /** A lock of Knex's own command: at work, or left over by a process that died. */

@@ -184,7 +184,6 @@ describe('advice', () => {
     ['an extra table', 'create table @db.mine (id int) engine = InnoDB', ['drift']],
     ['a lost ledger', 'drop table @db.knex_migrations', ['schema', 'drift']],
     ['a lost mark', 'delete from @db.validonx_owner', ['owner']],
-    ['a lost database', 'drop database @db', ['database']],
   ] as const)(
     'on %s tells a person what to do, and no command that does nothing',
     async ([, break_, checks], { ctx, sick, provisioner, cli }) => {
@@ -211,6 +210,21 @@ describe('advice', () => {
     expect(out).toMatch(
       /drift: different column licenses\.customer_name: varchar\(10\) .*; the template has varchar\(\d+\) /,
     )
+  })
+
+  test('on a lost database takes the tenant out of the fleet', async ({ ctx, sick, cli }) => {
+    ctx.tenantDatabases.close(sick.tenant.id)
+    await sick.run('drop database @db')
+    const lost = await cli('tenant', 'migrate', sick.slug)
+    const shown = /"validonx (tenant health [^"]+)"/.exec(lost.said)?.[1]?.split(' ') ?? []
+    const health = await cli(...shown, '--json')
+    const { next } = JSON.parse(health.out).tenants[0].findings[0]
+    const [, ...argv] = (commandIn(next) ?? '').split(' ')
+    const archived = await cli(...argv, '--yes')
+    const after = await cli('tenant', 'migrate', sick.slug)
+
+    expect(next).toMatch(/^restore it from a backup; if it is lost for good: validonx /)
+    expect([lost, health, archived, after].map(({ exit }) => exit)).toEqual([1, 1, 0, 0])
   })
 
   test('on a lost database or ledger is given by rollouts too, with the slug', async ({

@@ -118,9 +118,9 @@ async function lossesOf(ctx: Context, tenant: Tenant): Promise<readonly Finding[
 function damageText(findings: readonly Finding[], { slug }: Tenant): string | undefined {
   if (findings.length === 0) return undefined
   const lines = findings.flatMap(({ says, next }) => [says, `→ ${next}`])
-  return [...lines, `→ if it is lost for good: validonx tenant archive ${slug}`].join(
-    `\n${' '.repeat(INDENT)}`,
-  )
+  const advice = `if it is lost for good: validonx tenant archive ${slug}`
+  if (!lines.some((line) => line.endsWith(advice))) lines.push(`→ ${advice}`)
+  return lines.join(`\n${' '.repeat(INDENT)}`)
 }
 
 /** Where the values of the fields begin. */
