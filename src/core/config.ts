@@ -6,7 +6,7 @@ import { isOurs, parseEnvFile, readTextFile } from './env-file.js'
 import { AppError } from './errors.js'
 import { LOG_LEVELS } from './log.js'
 import { faultsOfDatabaseUrl, faultsOfRedisUrl } from './service-url.js'
-import { faultOfCertificates, faultOfKey, isPair } from './tls-files.js'
+import { faultIn, isPair, type Pem, readCertificates, readKey } from './tls-files.js'
 
 /** Plain decimal digits: "0x10", "1e3" and "5.0" are more often a slip than meant. */
 const number = (form: RegExp, fault: string, min: number, max: number) =>
@@ -38,9 +38,9 @@ const url = (faultsOf: (text: string) => string[]) =>
     for (const message of faultsOf(text)) check.addIssue({ code: 'custom', message })
   })
 
-const file = (faultOf: (path: string) => string | undefined) =>
+const pemFile = (read: (path: string) => Pem) =>
   z.string().superRefine((path, check) => {
-    const message = faultOf(path)
+    const message = faultIn(read(path))
     if (message) check.addIssue({ code: 'custom', message })
   })
 
@@ -97,17 +97,17 @@ export const settings = {
     variable: 'VALIDONX_DATABASE_CA',
     about:
       'File with the CA certificates of the database servers (PEM); by default those of Node.js are trusted',
-    schema: file(faultOfCertificates).optional(),
+    schema: pemFile(readCertificates).optional(),
   },
   databaseCert: {
     variable: 'VALIDONX_DATABASE_CERT',
     about: 'File with the certificate that validonx shows to database servers (PEM)',
-    schema: file(faultOfCertificates).optional(),
+    schema: pemFile(readCertificates).optional(),
   },
   databaseKey: {
     variable: 'VALIDONX_DATABASE_KEY',
     about: 'File with the private key of that certificate (PEM, without a passphrase)',
-    schema: file(faultOfKey).optional(),
+    schema: pemFile(readKey).optional(),
   },
   platformDatabase: {
     variable: 'VALIDONX_PLATFORM_DATABASE',
@@ -244,7 +244,7 @@ export const settings = {
     variable: 'VALIDONX_REDIS_CA',
     about:
       'File with the CA certificates of Redis (PEM), for rediss://; by default those of Node.js are trusted',
-    schema: file(faultOfCertificates).optional(),
+    schema: pemFile(readCertificates).optional(),
   },
   trustedHops: {
     variable: 'VALIDONX_TRUSTED_HOPS',

@@ -3,16 +3,24 @@ import { lstatSync, readFileSync } from 'node:fs'
 /** Text that was read, or why it could not be. */
 export type ReadText = { readonly text: string } | { readonly fault: string }
 
-/** Reads a UTF-8 file without its byte-order mark, or returns undefined if there is no such file. */
-export function readTextFile(path: string): ReadText | undefined {
-  let bytes: Buffer
+type ReadBytes = { readonly bytes: Buffer } | { readonly fault: string }
+
+/** Reads a file, or returns undefined if there is none. A link that leads nowhere is a fault. */
+export function readFileBytes(path: string): ReadBytes | undefined {
   try {
-    bytes = readFileSync(path)
+    return { bytes: readFileSync(path) }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT' && !isLink(path)) return undefined
     return { fault: code === 'EISDIR' ? 'is a folder' : `cannot be read (${code})` }
   }
+}
+
+/** Reads a UTF-8 file without its byte-order mark, or returns undefined if there is no such file. */
+export function readTextFile(path: string): ReadText | undefined {
+  const read = readFileBytes(path)
+  if (!read || 'fault' in read) return read
+  const { bytes } = read
   if (/^(fffe|feff)/.test(bytes.toString('hex', 0, 2)) || bytes.includes(0))
     return { fault: 'is UTF-16 or holds NUL bytes: save it as UTF-8 text' }
   try {

@@ -74,7 +74,7 @@ export const catalogue = {
     status: 503,
     exit: 78,
     say: (path: string, fault: string) =>
-      `The TLS settings of a database server name "${path}", and that ${fault}.`,
+      `The TLS file "${path}" can't be used: its setting ${fault}.`,
   }),
   'CONFIG.DATABASE_MISSING': entry({
     status: 500,

@@ -1,56 +1,72 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
-import { readTextFile } from './env-file.js'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { readFileBytes } from './env-file.js'
+import { AppError } from './errors.js'
 
-const BLOCK =
-  /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----[^-]+-----END (?:X509 |TRUSTED )?CERTIFICATE-----/g
+/** The PEM of a file without what is around it, or why there is none. Its content is never repeated. */
+export type Pem = { readonly pem: string } | { readonly fault: string }
 
-/** What is wrong with a file of certificates (PEM), or undefined. */
-export function faultOfCertificates(path: string): string | undefined {
-  const read = readPem(path)
-  if ('fault' in read) return read.fault
-  return certificatesIn(read.text) ? undefined : 'names a file without a certificate in PEM form'
+const CERTIFICATE = /-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----[^-]+-----END \1-----/g
+const KEY = /-----BEGIN ([A-Z ]*PRIVATE KEY)-----.+?-----END \1-----/s
+
+/** One or more certificates. */
+export function readCertificates(path: string): Pem {
+  const read = readText(path)
+  if ('fault' in read) return read
+  const blocks = [...read.text.matchAll(CERTIFICATE)].map(([block]) => block)
+  return blocks.length > 0 && blocks.every(isCertificate)
+    ? { pem: `${blocks.join('\n')}\n` }
+    : { fault: 'names a file without a certificate in PEM form' }
 }
 
-/** What is wrong with the file of a private key (PEM), or undefined. Its content is never repeated. */
-export function faultOfKey(path: string): string | undefined {
-  const read = readPem(path)
-  if ('fault' in read) return read.fault
-  if (/ENCRYPTED/.test(read.text))
-    return 'names a key that is protected by a passphrase: write it without one ("openssl pkey -in key.pem -out plain.pem"), readable by this user alone'
-  return keyIn(read.text) ? undefined : 'names a file without a private key in PEM form'
+/** One private key without a passphrase. */
+export function readKey(path: string): Pem {
+  const read = readText(path)
+  if ('fault' in read) return read
+  const [block = ''] = KEY.exec(read.text) ?? []
+  if (block.includes('ENCRYPTED'))
+    return {
+      fault:
+        'names a key that is protected by a passphrase: write it without one ("openssl pkey -in key.pem -out plain.pem"), readable by this user alone',
+    }
+  return isKey(block)
+    ? { pem: `${block}\n` }
+    : { fault: 'names a file without a private key in PEM form' }
 }
 
-/** Whether the key belongs to the first certificate. Both files must be without a fault. */
+/** @throws CONFIG.TLS_FILE if the file can't be used */
+export function loadPem(path: string, read: (path: string) => Pem): string {
+  const found = read(path)
+  if ('fault' in found) throw new AppError('CONFIG.TLS_FILE', path, found.fault)
+  return found.pem
+}
+
+export const faultIn = (pem: Pem): string | undefined => ('fault' in pem ? pem.fault : undefined)
+
+/** Whether the key belongs to the first certificate. */
 export function isPair(certificatePath: string, keyPath: string): boolean {
-  const [certificate, key] = [readPem(certificatePath), readPem(keyPath)]
+  const [certificate, key] = [readCertificates(certificatePath), readKey(keyPath)]
   if ('fault' in certificate || 'fault' in key) return false
-  const privateKey = keyIn(key.text)
-  const [first] = certificatesIn(certificate.text) ?? []
-  return privateKey !== undefined && first?.checkPrivateKey(privateKey) === true
+  return new X509Certificate(certificate.pem).checkPrivateKey(createPrivateKey(key.pem))
 }
 
-export function readPem(path: string): { readonly text: string } | { readonly fault: string } {
+/** In an encoding that takes every byte: the certificates that MySQL makes for itself end in a NUL. */
+function readText(path: string): { readonly text: string } | { readonly fault: string } {
   if (path.includes('-----BEGIN'))
     return { fault: 'must be the path of a PEM file, not its content' }
-  const read = readTextFile(path) ?? { fault: 'does not exist' }
-  if ('text' in read) return read
-  // DER and PKCS #12 are binary
-  return { fault: `names a file that ${/UTF/.test(read.fault) ? 'is not PEM text' : read.fault}` }
+  const read = readFileBytes(path) ?? { fault: 'does not exist' }
+  return 'fault' in read
+    ? { fault: `names a file that ${read.fault}` }
+    : { text: read.bytes.toString('latin1') }
 }
 
-function certificatesIn(text: string): X509Certificate[] | undefined {
-  try {
-    const found = [...text.matchAll(BLOCK)].map(([block]) => new X509Certificate(block))
-    return found.length > 0 ? found : undefined
-  } catch {
-    return undefined
-  }
-}
+const isCertificate = (block: string): boolean => succeeds(() => new X509Certificate(block))
+const isKey = (block: string): boolean => succeeds(() => createPrivateKey(block))
 
-function keyIn(text: string): KeyObject | undefined {
+function succeeds(attempt: () => unknown): boolean {
   try {
-    return createPrivateKey(text)
+    attempt()
+    return true
   } catch {
-    return undefined
+    return false
   }
 }

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { Redis } from 'ioredis'
 import {
@@ -13,6 +12,7 @@ import { monthOf } from '../billing/plan.js'
 import { AppError } from '../errors.js'
 import type { Log } from '../log.js'
 import { readServiceUrl } from '../service-url.js'
+import { loadPem, readCertificates } from '../tls-files.js'
 import type { KeyStanding, RateLimit } from './api-key-store.js'
 
 /** How the requests of one key, tenant or address stand in their window. */
@@ -302,7 +302,7 @@ function redisAddress(text: string, caFile: string | undefined) {
             rejectUnauthorized: true,
             // for servers that have many certificates; an IP address must not be sent
             ...(isIP(host) ? {} : { servername: host.replace(/\.$/, '') }),
-            ...(caFile === undefined ? {} : { ca: readFileSync(caFile) }),
+            ...(caFile === undefined ? {} : { ca: loadPem(caFile, readCertificates) }),
           },
         }
       : {}),

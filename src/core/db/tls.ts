@@ -1,8 +1,7 @@
 import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { checkServerIdentity, connect, createSecureContext } from 'node:tls'
-import { AppError } from '../errors.js'
-import { faultOfCertificates, faultOfKey, readPem } from '../tls-files.js'
+import { loadPem, readCertificates, readKey } from '../tls-files.js'
 
 /** "verify" checks the certificate's CA and its names, "verify-ca" its CA alone, "off" is plain text. */
 export const TLS_LEVELS = ['verify', 'verify-ca', 'off'] as const
@@ -45,9 +44,9 @@ export function createTls(
   { databaseTls, databaseCa, databaseCert, databaseKey }: TlsSettings,
 ): Tls {
   const verifyIdentity = databaseTls !== 'verify-ca'
-  const ca = databaseCa && load(databaseCa, faultOfCertificates)
-  const cert = databaseCert && load(databaseCert, faultOfCertificates)
-  const key = databaseKey && load(databaseKey, faultOfKey)
+  const ca = databaseCa && loadPem(databaseCa, readCertificates)
+  const cert = databaseCert && loadPem(databaseCert, readCertificates)
+  const key = databaseKey && loadPem(databaseKey, readKey)
   const secureContext = createSecureContext({ ca, cert, key })
   // certificates know neither the zone of an address nor the dot that ends a name
   const name = host.replace(/%.*$/, '').replace(/\.$/, '')
@@ -84,11 +83,4 @@ export function createTls(
       driver.stream = secure
     },
   }
-}
-
-function load(path: string, faultOf: (path: string) => string | undefined): string {
-  const read = readPem(path)
-  const fault = faultOf(path)
-  if ('text' in read && fault === undefined) return read.text
-  throw new AppError('CONFIG.TLS_FILE', path, fault ?? '')
 }
