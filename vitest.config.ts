@@ -19,7 +19,7 @@ export default defineConfig({
           exclude: UNIT,
           globalSetup: 'tests/support/database-server.ts',
           // only what hangs takes so long: no test fails because the machine is slow
-          testTimeout: 300_000,
+          testTimeout: process.env.VALIDONX_TEST_CAMPAIGN === '1' ? 3_600_000 : 300_000,
           hookTimeout: 300_000,
           expect: { poll: { timeout: 150_000, interval: 10 } },
           maxWorkers: 2,

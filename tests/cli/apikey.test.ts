@@ -688,7 +688,7 @@ describe('the key ring', () => {
   ring(
     'an application key is replaced without a key, a login or a secret that fails',
     {
-      timeout: 180_000,
+      timeout: 300_000,
     },
     async ({ under, ids, made }) => {
       const retire = (environment: Environment) => runCli(environment, ['keyring', 'retire', ids.a])
@@ -852,7 +852,7 @@ describe('the key ring', () => {
   ring(
     'a key in constant use on two processes is never refused while it is re-hashed',
     {
-      timeout: 120_000,
+      timeout: 300_000,
     },
     async ({ under, ids, made }) => {
       await runCli(under.both, ['init'])

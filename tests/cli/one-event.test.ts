@@ -23,7 +23,7 @@ import { faultsOf, observe, TOLD_BY_TENANT_ROUTES, type Told } from '../support/
 
 hashPasswordsCheaply()
 
-const PATIENCE = { timeout: 60_000 }
+const PATIENCE = { timeout: 300_000 }
 const PASSWORD = 'correct horse battery staple\n'
 const ADDED = {
   name: '20991231-01-one-event',

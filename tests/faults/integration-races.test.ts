@@ -311,7 +311,7 @@ describe('seats', () => {
   })
 
   test(`an instance that asks many times at once has one seat, and all its answers are that seat ${seeded}`, {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async ({ owner: { scope }, post }) => {
     const faults: string[] = []
     for (let round = 0; round < 60; round += 1) {
@@ -478,7 +478,7 @@ describe('usage', () => {
   })
 
   test('of 1,000 records at once exactly 100 fit a limit of 100, and each threshold is told once', {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async ({ owner: { scope }, post }) => {
     for (let round = 0; round < 3; round += 1) {
       const license = await licensed(scope, { [METRIC]: LIMIT })

@@ -597,7 +597,7 @@ describe('without Redis', () => {
     expect(faultsOfAdmission(answers)).toEqual([])
   })
 
-  test('a Redis that hangs keeps nobody from an answer', { timeout: 120_000 }, async ({
+  test('a Redis that hangs keeps nobody from an answer', { timeout: 300_000 }, async ({
     redis,
     together,
     client,

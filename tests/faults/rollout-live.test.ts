@@ -76,10 +76,10 @@ describe('while a server answers for a tenant', () => {
     load,
   }) => {
     newer(NOTE)
-    await expect.poll(load.count, { timeout: 20_000 }).toBeGreaterThan(50)
+    await expect.poll(load.count).toBeGreaterThan(50)
     const there = await migrateFleet(ctx, { kind: 'new', wish: { slugs: [shop.slug] } })
     const before = load.count()
-    await expect.poll(load.count, { timeout: 20_000 }).toBeGreaterThan(before + 50)
+    await expect.poll(load.count).toBeGreaterThan(before + 50)
     const back = await migrateFleet(ctx, {
       kind: 'new',
       wish: { slugs: [shop.slug], rollback: true },

@@ -13,7 +13,7 @@ testServerSettings('MariaDB', () =>
 )
 
 describe.runIf(isCampaign)('on a MariaDB that ignores the character set of its clients', () => {
-  test('everything is stored and answered as on a plain server', { timeout: 120_000 }, async () => {
+  test('everything is stored and answered as on a plain server', { timeout: 300_000 }, async () => {
     const options = [
       '--skip-character-set-client-handshake',
       '--character-set-server=latin1',

@@ -22,7 +22,7 @@ import { faultsOf, observe, TOLD_BY_TENANT_ROUTES } from '../support/told.js'
 
 hashPasswordsCheaply()
 
-const PATIENCE = { timeout: 120_000 }
+const PATIENCE = { timeout: 300_000 }
 const PASSWORD = 'correct horse battery staple'
 
 /** A tenant with who may do everything there. */

@@ -407,7 +407,7 @@ test('an export that nobody reads holds up nobody, and HEAD makes none', async (
   // it is an archive where there was room for it, and no JSON
   const second = await get('GET')
   await Promise.all([first.body?.cancel(), second.body?.cancel()])
-  await expect.poll(async () => (await get('GET')).status, { timeout: 10_000 }).toBe(200)
+  await expect.poll(async () => (await get('GET')).status).toBe(200)
 
   expect(head.status).toBe(405)
   expect(first.status).toBe(200)

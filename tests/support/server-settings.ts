@@ -11,7 +11,7 @@ import { freshSlug, test as house, provision } from './house.js'
 import { differencesBetween, takeJourney } from './journey.js'
 import { dropPlatform, freshEnvironment, initialize, open, openProvisioner } from './platform.js'
 
-const PATIENCE = { timeout: 120_000 }
+const PATIENCE = { timeout: 300_000 }
 
 type Values = Readonly<Record<string, unknown>>
 type Ask = (sql: string) => Promise<readonly Values[]>

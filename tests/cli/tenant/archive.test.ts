@@ -87,7 +87,7 @@ describe('tenant archive', () => {
     const archived = await cli('tenant', 'archive', slug, '--yes', '--reason', 'left')
     const again = await cli('tenant', 'archive', slug, '--yes')
     const after = await expect
-      .poll(async () => (await validate()).status, { timeout: 10_000 })
+      .poll(async () => (await validate()).status)
       .toBe(403)
       .then(validate)
 

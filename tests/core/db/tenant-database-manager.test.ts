@@ -8,7 +8,7 @@ import { freshSlug, test as house, provision } from '../../support/house.js'
 import { type Environment, open } from '../../support/platform.js'
 
 /** What takes a moment is awaited, and never for a fixed time. */
-const SOON = { timeout: 30_000 }
+const SOON = { timeout: 150_000 }
 
 const ask = (connection: Connection, sql: string): Promise<unknown> =>
   new Promise((done, fail) =>

@@ -64,9 +64,7 @@ describe('what blocks a migration is named', () => {
         await elsewhere.run(statement.replace('@db', quoteName(database)))
       const look = () => findBlockers(provisioner, database, provisioner.threads)
       // a transaction that is younger than the wait for its lock is not suspected
-      await expect
-        .poll(async () => [...(await look()).sessions.keys()], { timeout: 10_000 })
-        .toContain(elsewhere.id)
+      await expect.poll(async () => [...(await look()).sessions.keys()]).toContain(elsewhere.id)
       const { sessions, areCertain, mayLook } = await look()
       await elsewhere.run(release)
 
