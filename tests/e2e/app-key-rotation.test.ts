@@ -99,7 +99,7 @@ describe('while the application key is rotated', () => {
       for (const server of servers) {
         await vi.waitFor(
           async () => expect(await validate(server, shop.path, shop.apiKey)).toBe(200),
-          { interval: 200 },
+          { timeout: 150_000, interval: 200 },
         )
         await vi.waitFor(
           async () => expect((await fetch(`${server.url}/readyz`)).status).toBe(200),
@@ -140,7 +140,7 @@ describe('while the application key is rotated', () => {
           const { said } = await runCli(both, ['keyring', 'retire', ids.a])
           expect(said).toContain('of processes with its VALIDONX_RUNTIME_URL')
         },
-        { interval: 500 },
+        { timeout: 150_000, interval: 500 },
       )
       earlier.child.kill('SIGTERM')
       await earlier.ended
