@@ -145,9 +145,7 @@ describe('while the application key is rotated', () => {
       earlier.child.kill('SIGTERM')
       await earlier.ended
       // the server's session list may lag behind
-      await vi.waitFor(async () =>
-        expect(await sessionsOf(provisioner, userOf(runtimeUrl))).toEqual([]),
-      )
+      await expect.poll(() => sessionsOf(provisioner, userOf(runtimeUrl))).toEqual([])
 
       const retired = await runCli(both, ['keyring', 'retire', ids.a])
 
