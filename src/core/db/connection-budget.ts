@@ -149,10 +149,11 @@ export class ConnectionBudget {
     values: readonly unknown[],
   ): Promise<Result> {
     if (isVerified(slot)) return runOn<Result>(connection, sql, values)
+    const at = performance.now()
     try {
       const session = sessionOf(slot.target)
       const result = await setUpAndRead<Result>(connection, session, { sql, values })
-      slot.verifiedAt = performance.now()
+      slot.verifiedAt = at
       return result
     } catch (error) {
       slot.doomed = true
@@ -204,7 +205,7 @@ export class ConnectionBudget {
       this.#countUse(target.tenantId, 1)
       return target.isForOneRead || isVerified(own)
         ? Promise.resolve({ connection: own.connection, slot: own })
-        : this.#prepare(own, verify)
+        : this.#prepare(own, (connection) => verify(own, connection))
     }
     if (this.#slots.size < this.#limits.connections) {
       const slot: Slot = {
@@ -229,7 +230,7 @@ export class ConnectionBudget {
       await switchUser(connection, target)
       this.#rebound += 1
       leastRecent.verifiedAt = NEVER
-      if (!target.isForOneRead) await verify(connection, target)
+      if (!target.isForOneRead) await verify(leastRecent, connection)
     })
   }
 
@@ -253,6 +254,7 @@ export class ConnectionBudget {
   }
 
   async #open(slot: Slot): Promise<Lent> {
+    const at = performance.now()
     try {
       const { login, database } = slot.target
       const connection = await openConnection(this.#reach(login), database, sessionOf(slot.target))
@@ -262,7 +264,7 @@ export class ConnectionBudget {
         throw new AppError('DATABASE.CONNECTION_LOST')
       }
       slot.connection = connection
-      slot.verifiedAt = performance.now()
+      slot.verifiedAt = at
       this.#watch(slot, connection)
       return { connection, slot }
     } catch (error) {
@@ -272,17 +274,13 @@ export class ConnectionBudget {
   }
 
   /** Makes an idle connection ready for its slot's tenant. One that turns out to be dead is opened again. */
-  async #prepare(
-    slot: Slot,
-    work: (connection: Connection, target: Target) => Promise<void>,
-  ): Promise<Lent> {
+  async #prepare(slot: Slot, work: (connection: Connection) => Promise<void>): Promise<Lent> {
     const { connection } = slot
     if (!connection) return this.#open(slot)
     try {
-      await withDeadline(work(connection, slot.target), this.#limits.connectTimeoutMs, () =>
+      await withDeadline(work(connection), this.#limits.connectTimeoutMs, () =>
         cutConnection(connection),
       )
-      if (!slot.target.isForOneRead) slot.verifiedAt = performance.now()
     } catch (error) {
       // a failed switch may leave the session on the database of the tenant before: nobody uses it again
       cutConnection(connection)
@@ -395,9 +393,12 @@ const sessionOf = ({ tenantId, slug }: Target): Session => ({
   owner: { id: tenantId, slug },
 })
 
-/** Sets the session up, and sees whose the database is. */
-const verify = (connection: Connection, target: Target): Promise<void> =>
-  setUpSession(connection, sessionOf(target))
+/** Sets the session up and reads the marker. What counts is when it was asked, not when the answer came. */
+async function verify(slot: Slot, connection: Connection): Promise<void> {
+  const at = performance.now()
+  await setUpSession(connection, sessionOf(slot.target))
+  slot.verifiedAt = at
+}
 
 async function withDeadline<T>(
   work: Promise<T>,

@@ -43,7 +43,10 @@ type Opened = { readonly target: Target; readonly readTarget: Target; readonly p
 
 /** At about half a kilobyte each. */
 const KNOWN_TENANTS = 10_000
+/** For how long a tenant is refused without another look at its marker. */
+const REFUSED_FOR_MS = 1_000
 const REPORT_EVERY_MS = 60_000
+const NEVER = Number.NEGATIVE_INFINITY
 
 /**
  * The broker of all tenant databases of this process. It lends a connection for the length of a
@@ -58,8 +61,8 @@ export class TenantDatabaseManager {
   readonly #opened = new Map<string, Opened>()
   /** Knex instances, likewise. */
   readonly #instances = new Map<string, TenantDb>()
-  /** When it was last reported of a tenant that its database is another's. */
-  readonly #notOwned = new Map<string, number>()
+  /** Tenants whose database was found to be another's: when last, and when that was logged. */
+  readonly #notOwned = new Map<string, { readonly at: number; readonly reportedAt: number }>()
 
   constructor(options: ManagerOptions) {
     this.#options = options
@@ -172,6 +175,7 @@ export class TenantDatabaseManager {
 
   async #take(budget: ConnectionBudget, tenant: TenantPlace, isForOneRead = false): Promise<Lent> {
     const { target, readTarget } = this.#open(tenant)
+    this.#assertNotRefused(tenant)
     try {
       return await budget.take(isForOneRead ? readTarget : target)
     } catch (error) {
@@ -183,12 +187,24 @@ export class TenantDatabaseManager {
     }
   }
 
-  /** Once a minute for each tenant: every request would say the same. */
+  /** Trying again at once would only cost other tenants their idle connections. */
+  #assertNotRefused({ id, slug }: TenantPlace): void {
+    const refused = this.#notOwned.size === 0 ? undefined : this.#notOwned.get(id)
+    if (refused && performance.now() - refused.at < REFUSED_FOR_MS)
+      throw new AppError('TENANT.DATABASE_NOT_OWNED', slug)
+  }
+
+  /** Logs it once a minute for each tenant: every request would say the same. */
   #reportNotOwned({ id, slug, database }: TenantPlace, error: unknown): boolean {
     if (!(error instanceof AppError) || error.code !== 'TENANT.DATABASE_NOT_OWNED') return false
     const now = performance.now()
-    if (now - (this.#notOwned.get(id) ?? Number.NEGATIVE_INFINITY) < REPORT_EVERY_MS) return true
-    keepLately(this.#notOwned, id, now, KNOWN_TENANTS)
+    const { at = NEVER, reportedAt = NEVER } = this.#notOwned.get(id) ?? {}
+    // refused without a look: that must not make the refusal last
+    if (now - at < REFUSED_FOR_MS) return true
+    const isNew = now - reportedAt >= REPORT_EVERY_MS
+    const refused = { at: now, reportedAt: isNew ? now : reportedAt }
+    keepLately(this.#notOwned, id, refused, KNOWN_TENANTS)
+    if (!isNew) return true
     this.#options.log.error('a database does not carry the marker of its tenant', {
       tenant: slug,
       tenant_id: id,
