@@ -149,9 +149,19 @@ describe('the platform of a command', () => {
 
 test('a platform on a real server is named without its login', async ({ environment }) => {
   const { said } = await runCli(environment, ['tenant', 'list'])
+  const reports = [
+    await runCli(environment, ['tenant', 'health', '--all', '--json']),
+    await runCli(environment, ['tenant', 'migrate', '--check', '--json']),
+    await runCli(environment, ['tenant', 'migrate', '--json']),
+  ]
   const { VALIDONX_DATABASE_URL: url = '', VALIDONX_PLATFORM_DATABASE: database } = environment
 
   const address = new URL(url).searchParams.get('socket') ?? new URL(url).host
   expect(said.split('\n')[0]).toBe(`platform ${database} on ${address}`)
+  for (const report of reports) {
+    expect(report.said).toBe('')
+    for (const line of report.out.trim().split('\n'))
+      expect(JSON.parse(line).platform).toBe(`${database} on ${address}`)
+  }
   expect(said).not.toContain('root')
 })

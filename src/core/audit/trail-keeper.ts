@@ -141,11 +141,6 @@ export class TrailKeeper {
   }
 }
 
-const WITHOUT_DATABASE: ReadonlySet<string> = new Set([
-  'TENANT.DATABASE_MISSING',
-  'TENANT.DATABASE_NOT_OWNED',
-])
-
 /**
  * What a command does before it leaves: its own tenants' events relayed, and all sealed, unless a server that runs
  * seals anyway.
@@ -156,8 +151,8 @@ export async function settleTrail(ctx: Context, tenants: Iterable<TenantPlace>):
     try {
       await relayOutbox(ctx, tenant)
     } catch (error) {
-      // one without a database of its own has nothing to relay, and none holds up the others
-      if (!(error instanceof AppError) || !WITHOUT_DATABASE.has(error.code)) failure ??= error
+      // none holds up the others
+      if (!(error instanceof AppError) || !NOTHING_TO_RELAY.has(error.code)) failure ??= error
     }
   }
   const key = await readAuditKey(ctx)

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { describePlatform } from '../../../core/context.js'
 import { AppError } from '../../../core/errors.js'
 import { describeDrift, examineFleet } from '../../../core/fleet/examine-fleet.js'
 import type { DriftGroup, FleetHealth, TenantHealth } from '../../../core/fleet/health.js'
@@ -7,7 +8,7 @@ import { plural } from '../../../core/plural.js'
 import { printable } from '../../../core/printable.js'
 import { createCommand } from '../../command.js'
 import { type OpenSession, type Runtime, withFleet } from '../../runtime.js'
-import { formatFields, type Terminal } from '../../terminal.js'
+import { formatFields } from '../../terminal.js'
 
 const WATCH_EVERY_S = 10
 const SHOWN = 50
@@ -51,7 +52,7 @@ export const tenantHealth = (runtime: Runtime) =>
         for (;;) {
           let health = await look(session, slugs)
           if (options.fix && !health.isHealthy) health = await fix(session, slugs, health, options)
-          await show(session.terminal, health, slugs.length > 0)
+          await show(session, health, slugs.length > 0)
           session.runtime.setExit(health.isHealthy ? 0 : 1)
           if (seconds === undefined) return
           await sleep(seconds * 1000, undefined, { signal: session.signal }).catch(() => {})
@@ -109,9 +110,13 @@ async function fix(
   return look(session, slugs)
 }
 
-async function show(terminal: Terminal, health: FleetHealth, named: boolean): Promise<void> {
+async function show(
+  { ctx, terminal }: OpenSession,
+  health: FleetHealth,
+  named: boolean,
+): Promise<void> {
   const ill = health.tenants.filter(({ findings }) => findings.length > 0)
-  await terminal.record(toObject(health), () => {
+  await terminal.record({ platform: describePlatform(ctx), ...toObject(health) }, () => {
     const lines: string[] = []
     if (named) for (const tenant of health.tenants) lines.push(describe(tenant), '')
     for (const { slug, findings } of ill.slice(0, SHOWN)) {

@@ -1,4 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises'
+import { describePlatform } from '../../../core/context.js'
 import { AppError } from '../../../core/errors.js'
 import { type FleetRequest, migrateFleet } from '../../../core/fleet/migrate-fleet.js'
 import {
@@ -123,12 +124,13 @@ async function migrate(
 ): Promise<void> {
   // fail before the rollout, not after it, if the summary can't be written
   if (options.summary !== undefined) await writeSummary(options.summary, '')
+  const platform = describePlatform(ctx)
   using view = new RolloutView(terminal)
   const { plan, outcome, rollout } = await migrateFleet(ctx, request, {
     terms: termsOf(options),
     confirm: async (plan) => {
       if (terminal.json)
-        await terminal.result(JSON.stringify({ event: 'plan', ...planObject(plan) }))
+        await terminal.result(JSON.stringify({ event: 'plan', platform, ...planObject(plan) }))
       else if (plan.direction === 'down') terminal.note(planText(plan))
       const asks = plan.direction === 'down' && plan.tasks.length > 0 && !options.yes
       if (asks && !(await terminal.confirm('Take them back?', '--yes'))) return false
@@ -142,7 +144,8 @@ async function migrate(
   const failures = allFailures(view.failures, outcome)
   if (options.summary !== undefined)
     await writeSummary(options.summary, summaryMarkdown(plan, outcome, failures))
-  if (terminal.json) await terminal.record(summaryObject(plan, outcome, failures), () => '')
+  if (terminal.json)
+    await terminal.record({ ...summaryObject(plan, outcome, failures), platform }, () => '')
   else if (!outcome && plan.tasks.length > 0) terminal.note('Nothing was done.')
   else if (!outcome && rollout)
     await terminal.result(`Rollout ${shortId(rollout.id)} is done: nothing is left to do.`)
@@ -196,12 +199,12 @@ async function planOnly({ ctx }: OpenSession, request: FleetRequest): Promise<Ro
 }
 
 async function showPlan(
-  { terminal, runtime }: OpenSession,
+  { ctx, terminal, runtime }: OpenSession,
   plan: RolloutPlan,
   { check, dryRun }: Options,
 ): Promise<void> {
   const sql = dryRun ? await sqlOf(plan) : new Map<string, readonly string[]>()
-  await terminal.record(planObject(plan, sql), () => {
+  await terminal.record({ platform: describePlatform(ctx), ...planObject(plan, sql) }, () => {
     const lines = [planText(plan)]
     for (const [name, statements] of sql) {
       const shown = statements.map((statement) => `${dedented(statement)};`).join('\n')
