@@ -139,9 +139,11 @@ describe('the platform of a command', () => {
     await chown(join(empty, '.validonx/data'), 12345, 12345)
 
     const there = await runCli({}, ['tenant', 'list'], '', { folder: empty })
+    const stop = await runCli({}, ['dev', 'stop'], '', { folder: empty })
     const below = await runCli({}, ['tenant', 'list'], '', { folder: join(empty, 'below') })
 
-    expect([there.exit, there.said]).toEqual([77, expect.stringContaining('uid 12345')])
+    for (const { exit, said } of [there, stop])
+      expect([exit, said]).toEqual([77, expect.stringContaining('uid 12345')])
     expect([below.exit, below.said]).toEqual([78, expect.stringContaining('NONE_HERE')])
     expect(await readdir(join(empty, '.validonx'))).toEqual(['data'])
   })

@@ -93,7 +93,8 @@ const mySql = (server: string, version: string): DatabaseBinary => ({
     `--datadir=${data}`,
     ...asRoot(),
   ],
-  serverOptions: () => ['--mysqlx=OFF', '--disable-log-bin'],
+  // a package may leave out the folder that it is built to read files from
+  serverOptions: () => ['--mysqlx=OFF', '--disable-log-bin', '--secure-file-priv=NULL'],
 })
 
 const asRoot = (): string[] => (process.getuid?.() === 0 ? ['--user=root'] : [])

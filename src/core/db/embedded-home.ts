@@ -52,7 +52,9 @@ export function nearestHome(folder: string): string | undefined {
   for (let here = resolve(folder), first = true; ; here = dirname(here), first = false) {
     if (!first && here === dirname(here)) return undefined
     const home = join(here, FOLDER)
-    if (isEmbeddedHome(home)) return isOurs(home) ? home : undefined
+    // what another user has here is refused by name; what they have above is none of ours
+    if (existsSync(home) && !isOurs(home)) return first ? home : undefined
+    if (isEmbeddedHome(home)) return home
     if (existsSync(join(here, '.env')) || here === dirname(here)) return undefined
   }
 }
@@ -67,7 +69,7 @@ const isOurs = (path: string): boolean =>
  */
 export async function makeEmbeddedHome(folder: string): Promise<EmbeddedHome> {
   const wanted = resolve(folder)
-  if (existsSync(wanted)) await assertOurs((await embeddedHome(wanted)).data)
+  await assertOwnHome(wanted)
   await makePrivateFolder(wanted)
   const places = await embeddedHome(wanted)
   await makePrivateFolder(places.socketFolder)
@@ -76,14 +78,20 @@ export async function makeEmbeddedHome(folder: string): Promise<EmbeddedHome> {
   return places
 }
 
-/** A server that another user starts on these files makes some that their owner can't read. */
-async function assertOurs(data: string): Promise<void> {
+/**
+ * A server that another user starts on these files makes some that their owner can't read, root's too.
+ *
+ * @throws CONFIG.HOME_OF_ANOTHER
+ */
+export async function assertOwnHome(folder: string): Promise<void> {
+  const { home, data } = await embeddedHome(folder)
   const owner = await stat(data).then(
     ({ uid }) => uid,
-    () => undefined,
+    // a private folder hides even whether there is data in it
+    (error) => (error.code === 'EACCES' ? statSync(home).uid : undefined),
   )
   if (owner !== undefined && process.getuid !== undefined && owner !== process.getuid())
-    throw new AppError('CONFIG.HOME_OF_ANOTHER', dirname(data), owner, process.getuid())
+    throw new AppError('CONFIG.HOME_OF_ANOTHER', home, owner, process.getuid())
 }
 
 /** In a folder that others may enter, anybody could be the database. */

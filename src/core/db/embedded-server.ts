@@ -8,6 +8,7 @@ import { newId } from '../ids.js'
 import type { ProcessRun } from '../processes.js'
 import { type DatabaseBinary, findDatabaseBinary, programEnvironment } from './database-binary.js'
 import {
+  assertOwnHome,
   type EmbeddedHome,
   embeddedHome,
   isEmbeddedHome,
@@ -91,6 +92,7 @@ export type EmbeddedStatus = {
 }
 
 export async function embeddedStatus(folder: string): Promise<EmbeddedStatus> {
+  await assertOwnHome(folder)
   const places = await embeddedHome(folder)
   const { speaks, version } = await askServer(places)
   const run = await findServerRun(places)
@@ -106,6 +108,7 @@ export async function embeddedStatus(folder: string): Promise<EmbeddedStatus> {
 
 /** Stops the server and waits until its process has ended. Returns false if none was running. */
 export async function stopEmbeddedServer(folder: string): Promise<boolean> {
+  await assertOwnHome(folder)
   const places = await embeddedHome(folder)
   if (!isEmbeddedHome(places.home)) return false
   return withFileLock(places.lock, async () => {

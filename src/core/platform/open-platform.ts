@@ -8,7 +8,7 @@ import type { Clock } from '../clock.js'
 import type { Config } from '../config.js'
 import { type Access, type Context, createContext } from '../context.js'
 import { newAppKey } from '../crypto/keyring.js'
-import { isEmbeddedHome } from '../db/embedded-home.js'
+import { assertOwnHome, isEmbeddedHome } from '../db/embedded-home.js'
 import { type EmbeddedOptions, startEmbeddedServer } from '../db/embedded-server.js'
 import type { Holder } from '../db/holder.js'
 import { describeAddress, parseDatabaseUrl } from '../db/server-address.js'
@@ -118,6 +118,7 @@ async function findPlatform(
     return { access: configured, appKey: config.appKey, startedServer: false }
   }
   if (isProduction) throw new AppError('CONFIG.DATABASE_MISSING')
+  await assertOwnHome(config.home)
   if (!makesEmbedded && !isEmbeddedHome(config.home))
     throw new AppError('PLATFORM.NONE_HERE', resolve(config.home))
   const server = await startEmbeddedServer(config.home, embedded)
