@@ -1,8 +1,9 @@
 import { describe, expect, onTestFinished } from 'vitest'
+import type { Context } from '../../src/core/context.js'
 import type { Provisioner } from '../../src/core/db/provisioner.js'
 import { quoteName, quoteText } from '../../src/core/db/sql.js'
 import { migrateFleet } from '../../src/core/fleet/migrate-fleet.js'
-import { ensureTemplate } from '../../src/core/fleet/template.js'
+import { ensureTemplate, newestTenantMigration } from '../../src/core/fleet/template.js'
 import { FIRST_SERVER } from '../../src/core/servers/database-server.js'
 import { getServerByName } from '../../src/core/servers/database-server-store.js'
 import { seed, volume } from '../support/campaign.js'
@@ -18,7 +19,13 @@ import {
   withMigrations,
 } from '../support/fleet.js'
 import { test as house, provisionFleet } from '../support/house.js'
-import { freshEnvironment, initialize, open, openProvisioner } from '../support/platform.js'
+import {
+  type Environment,
+  freshEnvironment,
+  initialize,
+  open,
+  openProvisioner,
+} from '../support/platform.js'
 import { createRandom } from '../support/random.js'
 import { startCli } from '../support/real-process.js'
 import { startThrowAwayServer } from '../support/throw-away-server.js'
@@ -89,6 +96,29 @@ async function stateOf(provisioner: Provisioner, database: string) {
   }
 }
 
+/** The newest migration that this version ships. */
+const BEFORE = newestTenantMigration()
+
+/** Tenants that have anything of KINDS: a ledger row, a table, or a counted row. */
+async function leftOf(
+  ctx: Context,
+  provisioner: Provisioner,
+  slugs: readonly string[],
+): Promise<string[]> {
+  const rows = await provisioner.rows<{ slug: string; marks: string }>(
+    slugs
+      .map((slug) => {
+        const database = databaseOf(ctx, slug)
+        return `select '${slug}' as slug, concat(
+          (select count(*) from ${quoteName(database)}.knex_migrations where name like '2099%'), ' ',
+          (select count(*) from information_schema.tables where table_schema = '${database}' and table_name = 'gadgets'), ' ',
+          (select value from ${quoteName(database)}.usage_counters where subject = 'tenant' and code = 'products.max')) as marks`
+      })
+      .join(' union all '),
+  )
+  return rows.flatMap(({ slug, marks }) => (marks === '0 0 0' ? [] : [`${slug}: ${marks}`]))
+}
+
 const linesOf = (out: string) =>
   out
     .trim()
@@ -120,6 +150,48 @@ const test = house
     return { state, commands: proxy.count, inTenant: inTenant.count }
   })
 
+type Cut = { readonly command: number; readonly when: 'before' | 'after' }
+
+const cutsOf = (commands: number): Cut[] =>
+  Array.from({ length: commands }, (_, index) => index + 1).flatMap((command) => [
+    { command, when: 'before' },
+    { command, when: 'after' },
+  ])
+
+/** One process works on all tenants at once: each waits at another statement when it is killed. */
+async function killAtEach(
+  ctx: Context,
+  environment: Environment,
+  cuts: readonly Cut[],
+  slugs: readonly string[],
+  options: readonly string[] = [],
+) {
+  const { reach } = await ctx.provisioner()
+  await using proxy = await CountingProxy.open(reach.address)
+  let waiting = 0
+  const act = (): void => {
+    waiting += 1
+  }
+  for (const [index, cut] of cuts.entries()) {
+    const count = { count: 0, interruption: { ...cut, act } }
+    proxy.inDatabase.set(databaseOf(ctx, slugs[index] ?? ''), count)
+  }
+  const at = ['--canary', '0', '--batch-size', String(AT_ONCE), '--concurrency', String(AT_ONCE)]
+  await using validonx = startCli(through(proxy, environment), [
+    'tenant',
+    'migrate',
+    ...slugs,
+    ...at,
+    ...options,
+  ])
+  await eventually(
+    () => waiting,
+    (count) => count === cuts.length,
+  )
+  validonx.signal('SIGKILL')
+  return validonx.ended
+}
+
 describe('a rollout whose process is killed', () => {
   test('before and after every statement in a tenant: the same command again ends it', async ({
     newer,
@@ -129,38 +201,82 @@ describe('a rollout whose process is killed', () => {
     undisturbed,
   }) => {
     onTestFinished(addMigrations(KINDS))
-    const cuts = Array.from({ length: undisturbed.inTenant }, (_, index) => index + 1).flatMap(
-      (command) => [{ command, when: 'before' } as const, { command, when: 'after' } as const],
-    )
+    const cuts = cutsOf(undisturbed.inTenant)
     expect(cuts.length).toBeGreaterThan(25)
     expect(cuts.length).toBeLessThanOrEqual(AT_ONCE)
     const slugs = fleet.slice(2, 2 + cuts.length)
-    // one process works on all tenants at once: each waits at another statement when it is killed
-    await using proxy = await CountingProxy.open(provisioner.reach.address)
-    let waiting = 0
-    const act = (): void => {
-      waiting += 1
-    }
-    for (const [index, cut] of cuts.entries()) {
-      const count = { count: 0, interruption: { ...cut, act } }
-      proxy.inDatabase.set(databaseOf(ctx, slugs[index] ?? ''), count)
-    }
-    const argv = ['tenant', 'migrate', ...slugs, '--canary', '0', '--batch-size', String(AT_ONCE)]
-    await using validonx = startCli(through(proxy, newer), [
-      ...argv,
-      '--concurrency',
-      String(AT_ONCE),
-    ])
-    await eventually(
-      () => waiting,
-      (count) => count === cuts.length,
-    )
-    validonx.signal('SIGKILL')
-    const exit = await validonx.ended
+    const exit = await killAtEach(ctx, newer, cuts, slugs)
     const { outcome } = await migrateFleet(ctx, { kind: 'new', wish: { slugs } })
 
     expect(exit.signal).toBe('SIGKILL')
     expect(outcome).toMatchObject({ status: 'done', failed: 0 })
+    for (const [index, slug] of slugs.entries()) {
+      const state = await stateOf(provisioner, databaseOf(ctx, slug))
+      expect({ ...cuts[index], ...state }).toEqual({ ...cuts[index], ...undisturbed.state })
+    }
+  })
+
+  test('before and after every statement in a tenant: a rollback takes back what it did', async ({
+    newer,
+    ctx,
+    provisioner,
+    fleet,
+    undisturbed,
+  }) => {
+    onTestFinished(addMigrations(KINDS))
+    const cuts = cutsOf(undisturbed.inTenant)
+    const slugs = fleet.slice(2, 2 + cuts.length)
+    await migrateFleet(ctx, {
+      kind: 'new',
+      wish: { slugs, rollback: true, to: BEFORE },
+    })
+    const exit = await killAtEach(ctx, newer, cuts, slugs)
+    const { outcome, plan } = await migrateFleet(ctx, { kind: 'new', wish: { rollback: true } })
+
+    expect(exit.signal).toBe('SIGKILL')
+    expect(outcome).toMatchObject({ status: 'done', done: cuts.length, failed: 0 })
+    expect(plan.undoes?.status).not.toBe('done')
+    expect(await leftOf(ctx, provisioner, slugs)).toEqual([])
+  })
+
+  test('before and after every statement of a rollback: the same command again ends it', async ({
+    newer,
+    ctx,
+    provisioner,
+    fleet: [first = '', , ...others],
+    undisturbed,
+  }) => {
+    onTestFinished(addMigrations(KINDS))
+    const options = ['--rollback', '--to', BEFORE, '--yes']
+    const inTenant = { count: 0 }
+    {
+      await using proxy = await CountingProxy.open(provisioner.reach.address)
+      proxy.inDatabase.set(databaseOf(ctx, first), inTenant)
+      await using validonx = startCli(through(proxy, newer), [
+        'tenant',
+        'migrate',
+        first,
+        ...options,
+      ])
+      expect(await validonx.ended).toMatchObject({ status: 0 })
+    }
+    const cuts = cutsOf(inTenant.count)
+    expect(cuts.length).toBeGreaterThan(25)
+    expect(cuts.length).toBeLessThanOrEqual(AT_ONCE)
+    const slugs = others.slice(0, cuts.length)
+    await migrateFleet(ctx, { kind: 'new', wish: { slugs } })
+    const exit = await killAtEach(ctx, newer, cuts, slugs, options)
+    const { plan } = await migrateFleet(ctx, {
+      kind: 'new',
+      wish: { slugs, rollback: true, to: BEFORE },
+    })
+    const left = await leftOf(ctx, provisioner, slugs)
+    const forth = await migrateFleet(ctx, { kind: 'new', wish: { slugs } })
+
+    expect(exit.signal).toBe('SIGKILL')
+    expect(plan.tasks.length).toBeGreaterThan(cuts.length / 2)
+    expect(left).toEqual([])
+    expect(forth.outcome).toMatchObject({ status: 'done', failed: 0 })
     for (const [index, slug] of slugs.entries()) {
       const state = await stateOf(provisioner, databaseOf(ctx, slug))
       expect({ ...cuts[index], ...state }).toEqual({ ...cuts[index], ...undisturbed.state })

@@ -146,9 +146,9 @@ describe('validonx tenant migrate', () => {
     const listed = await cli('tenant', 'rollouts')
     const plan = [
       'Undoes rollout ',
-      'This takes back, with the data that they hold:',
+      'This takes back, with the data in it:',
       `${WIDGETS.name}  schema  2`,
-      `Left alone, because they don't have it: ${first}`,
+      `Left alone, without it: ${first}`,
     ]
 
     for (const line of plan) {

@@ -24,7 +24,7 @@ export function planText(plan: RolloutPlan): string {
   )
   if (direction === 'down')
     return [
-      `${purposeOf(plan)} This takes back, with the data that they hold:`,
+      `${purposeOf(plan)} This takes back, with the data in it:`,
       '',
       table,
       '',
@@ -73,10 +73,10 @@ function leftAloneLines({ leftAlone, migrations }: RolloutPlan): string[] {
   const keeping = leftAlone.filter(({ keeps }) => keeps.length > 0)
   const without = leftAlone.filter(({ keeps }) => keeps.length === 0)
   const lines: string[] = []
-  if (without.length > 0) lines.push(`Left alone, because they don't have it: ${namesOf(without)}`)
+  if (without.length > 0) lines.push(`Left alone, without it: ${namesOf(without)}`)
   if (keeping.length > 0)
     lines.push(
-      `Left alone, because this rollout didn't apply it there: ${namesOf(keeping)}`,
+      `Left alone, with it from elsewhere: ${namesOf(keeping)}`,
       `To take it back there too: validonx tenant migrate --rollback --to ${nameBefore(migrations[0]?.name ?? '')}`,
     )
   return lines
