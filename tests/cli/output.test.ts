@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, readFile } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
@@ -180,4 +182,32 @@ describe('a result that cannot be written', () => {
         [widgets.name]: 1,
       })
   })
+
+  test.for(['2> /dev/full', '2>&-'])(
+    'does not stop serve, whose log it is (%s)',
+    async (broken, { environment, onTestFinished }) => {
+      const port = await freePort()
+      const child = spawn('bash', ['-c', `exec "$NODE" "$BIN" serve --port ${port} ${broken}`], {
+        env: { PATH: process.env.PATH ?? '', NODE: process.execPath, BIN, ...environment },
+        stdio: 'ignore',
+      })
+      const ended = new Promise((done) => child.once('exit', done))
+      onTestFinished(() => void child.kill('SIGKILL'))
+      const statusOf = async () =>
+        (await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined))?.status
+
+      await expect.poll(statusOf, { timeout: 60_000, interval: 100 }).toBe(200)
+      child.kill('SIGTERM')
+      expect(await ended).toBe(0)
+    },
+  )
 })
+
+/** A port that nothing listens on. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  return port
+}
