@@ -193,13 +193,9 @@ async function killAtEach(
 }
 
 describe('a rollout whose process is killed', () => {
-  test('before and after every statement in a tenant: the same command again ends it', async ({
-    newer,
-    ctx,
-    provisioner,
-    fleet,
-    undisturbed,
-  }) => {
+  test('before and after every statement in a tenant: the same command again ends it', {
+    timeout: 300_000,
+  }, async ({ newer, ctx, provisioner, fleet, undisturbed }) => {
     onTestFinished(addMigrations(KINDS))
     const cuts = cutsOf(undisturbed.inTenant)
     expect(cuts.length).toBeGreaterThan(25)
@@ -216,13 +212,9 @@ describe('a rollout whose process is killed', () => {
     }
   })
 
-  test('before and after every statement in a tenant: a rollback takes back what it did', async ({
-    newer,
-    ctx,
-    provisioner,
-    fleet,
-    undisturbed,
-  }) => {
+  test('before and after every statement in a tenant: a rollback takes back what it did', {
+    timeout: 300_000,
+  }, async ({ newer, ctx, provisioner, fleet, undisturbed }) => {
     onTestFinished(addMigrations(KINDS))
     const cuts = cutsOf(undisturbed.inTenant)
     const slugs = fleet.slice(2, 2 + cuts.length)
@@ -239,13 +231,9 @@ describe('a rollout whose process is killed', () => {
     expect(await leftOf(ctx, provisioner, slugs)).toEqual([])
   })
 
-  test('before and after every statement of a rollback: the same command again ends it', async ({
-    newer,
-    ctx,
-    provisioner,
-    fleet: [first = '', , ...others],
-    undisturbed,
-  }) => {
+  test('before and after every statement of a rollback: the same command again ends it', {
+    timeout: 300_000,
+  }, async ({ newer, ctx, provisioner, fleet: [first = '', , ...others], undisturbed }) => {
     onTestFinished(addMigrations(KINDS))
     const options = ['--rollback', '--to', BEFORE, '--yes']
     const inTenant = { count: 0 }

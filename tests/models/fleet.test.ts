@@ -532,7 +532,7 @@ const test = house
   )
 
 test('no sequence of migrations and rollbacks takes back more than its plans', {
-  timeout: volume(120_000, 3_600_000),
+  timeout: volume(600_000, 7_200_000),
 }, async ({ agree }) => {
   const outcome = await agree(volume(25, 500))
 
@@ -542,7 +542,9 @@ test('no sequence of migrations and rollbacks takes back more than its plans', {
   ).toBe(false)
 })
 
-test('a rollback of the newest migration of each tenant would be seen', async ({ agree }) => {
+test('a rollback of the newest migration of each tenant would be seen', {
+  timeout: 600_000,
+}, async ({ agree }) => {
   const outcome = await agree(100, true)
 
   expect([outcome.failed, String(outcome.errorInstance)], `VALIDONX_TEST_SEED=${seed}`).toEqual([
