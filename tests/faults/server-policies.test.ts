@@ -8,7 +8,9 @@ import { enterTenant } from '../../src/core/tenants/scope.js'
 import { createApp } from '../../src/server/app.js'
 import { createReadiness } from '../../src/server/readiness.js'
 import type { Readiness } from '../../src/server/routes/health.js'
+import { isCampaign } from '../support/campaign.js'
 import { provision } from '../support/house.js'
+import { differencesBetween, takeJourney } from '../support/journey.js'
 import { issueFor } from '../support/license.js'
 import { type OwnServer, startOwnServer } from '../support/own-server.js'
 import {
@@ -238,6 +240,26 @@ describe('a server with unusual policies', () => {
       )
     },
   )
+
+  test.runIf(isCampaign)('takes the same journey as a plain one', async ({ server }) => {
+    const wanted = {
+      partial_revokes: 'ON',
+      default_password_lifetime: '1',
+      password_history: '5',
+      old_passwords: '1',
+      innodb_default_row_format: 'compact',
+      innodb_force_primary_key: 'ON',
+      sql_require_primary_key: 'ON',
+    }
+    const settings: Record<string, string> = {}
+    for (const [setting, value] of Object.entries(wanted))
+      if (await server.has(setting)) settings[setting] = value
+    const plain = await takeJourney(server.databaseUrl)
+    const other = await server.withSettings(settings, () => takeJourney(server.databaseUrl))
+
+    expect([plain.faults, other.faults]).toEqual([[], []])
+    expect(differencesBetween(plain, other)).toEqual([])
+  })
 })
 
 /** Makes every account of ours so many days older, and ends the sessions that know better. */
@@ -427,6 +449,27 @@ describe('a server that becomes read-only', () => {
       expect(before).toEqual([expect.objectContaining({ status: 201 }), { ready: true }])
       expect(await site.use()).toMatchObject({ status: 201 })
       expect(await site.ready()).toEqual({ ready: true })
+    })
+  })
+
+  test('keeps no connection of ours that met it, as others may lead to its successor', async ({
+    server,
+    fresh,
+  }) => {
+    await withSite(fresh, async ({ ctx }) => {
+      const session = async () => {
+        const [row] = await rowsOf<{ id: number }>(ctx.platform, 'select connection_id() as id')
+        return row?.id
+      }
+      await endSessions(server)
+      const before = [await session(), await session()]
+      await server.withSettings({ read_only: 'ON' }, async () => {
+        const write = affectedBy(ctx.platform, 'delete from idempotency_keys where false')
+        await expect(write).rejects.toThrow()
+      })
+
+      expect(before[0]).toBe(before[1])
+      expect(await session()).not.toBe(before[0])
     })
   })
 
