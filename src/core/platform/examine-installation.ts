@@ -12,6 +12,7 @@ import { findSchemaScript } from '../fleet/template.js'
 import type { DatabaseServer } from '../servers/database-server.js'
 import { listServers } from '../servers/database-server-store.js'
 import { findServerNotice, UNREAD_CLIENT_ADDRESS } from '../servers/server-notice-store.js'
+import { listDatabaseUsers } from '../tenants/tenant-store.js'
 import { examineAppKeys } from './examine-app-keys.js'
 
 /** One thing that was looked at. `next` says what to do about a warning or a fault. */
@@ -125,7 +126,7 @@ async function examineServer(
       'no setting of the server stands in the way',
     ),
   )
-  found.push(await passwords(ctx, provisioner))
+  found.push(await passwords(ctx, provisioner, server))
   found.push(...okIfNone(await examineOpenRights(provisioner), 'nothing is open to everybody'))
   const hasTemplate =
     (await findSchemaScript(ctx, provisioner).catch(() => undefined)) !== undefined
@@ -240,7 +241,11 @@ function limits(ctx: Context, settings: Settings, tenants: number): Found[] {
 }
 
 /** Accounts of ours made by hand, or by an early version, may follow the server's password lifetime. */
-async function passwords(ctx: Context, provisioner: Provisioner): Promise<Found> {
+async function passwords(
+  ctx: Context,
+  provisioner: Provisioner,
+  server: DatabaseServer,
+): Promise<Found> {
   const { isMariaDb, passwordLifetime } = await readTraits(provisioner)
   if (passwordLifetime === 0) return { state: 'ok', says: 'passwords do not expire' }
   const says = `default_password_lifetime is ${passwordLifetime} days`
@@ -250,10 +255,12 @@ async function passwords(ctx: Context, provisioner: Provisioner): Promise<Found>
         ? "select user as user from mysql.global_priv where coalesce(json_value(priv, '$.password_lifetime'), -1) <> 0"
         : 'select user as user from mysql.user where coalesce(password_lifetime, 1) <> 0',
     )
-    const runtime = ctx.keyring.ids.map((id) => runtimeUser(ctx.config.platformDatabase, id))
-    const ours = accounts.filter(
-      ({ user }) => runtime.includes(user) || /^vx_[0-9a-z]{20,}$/.test(user),
-    )
+    // another platform on the same server has accounts of its own
+    const names = new Set([
+      ...ctx.keyring.ids.map((id) => runtimeUser(ctx.config.platformDatabase, id)),
+      ...(await listDatabaseUsers(ctx.platform, server.id)),
+    ])
+    const ours = accounts.filter(({ user }) => names.has(user))
     if (ours.length === 0)
       return { state: 'ok', says: `${says}, and the accounts of validonx are exempt` }
     const some = ours

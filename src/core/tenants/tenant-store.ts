@@ -87,6 +87,10 @@ export async function listTenants(
   return ((await query) as Row[]).map(toTenant)
 }
 
+/** The database users of all tenants on a server. */
+export const listDatabaseUsers = (db: PlatformDb, serverId: string): Promise<string[]> =>
+  db('tenants').where({ server_id: serverId }).pluck('database_user')
+
 /** @throws the driver's duplicate error where the slug, the database or the user is taken */
 export async function insertTenant(db: PlatformDb, tenant: Tenant): Promise<void> {
   await db('tenants').insert({
