@@ -1,4 +1,6 @@
 import { describe, expect } from 'vitest'
+import * as splitRolloutErrors from '../../../migrations/platform/20261125-13-split-rollout-errors.js'
+import * as markCutOffTenants from '../../../migrations/platform/20261125-15-mark-cut-off-tenants.js'
 import type { Context } from '../../../src/core/context.js'
 import { quoteName } from '../../../src/core/db/sql.js'
 import {
@@ -8,6 +10,7 @@ import {
   migrateFleet,
 } from '../../../src/core/fleet/migrate-fleet.js'
 import { planRollout, type RolloutWish } from '../../../src/core/fleet/plan-rollout.js'
+import { listRolloutTenants } from '../../../src/core/fleet/rollout-store.js'
 import { getTenant } from '../../../src/core/tenants/tenant-store.js'
 import { addMigrations, databaseOf, ledgerOf, type PlainMigration } from '../../support/fleet.js'
 import { freshSlug, test as house, provision, provisionFleet } from '../../support/house.js'
@@ -413,6 +416,34 @@ describe('a rollback', () => {
     })
     expect(await tables()).toEqual(['', 'one', 'one'])
   })
+})
+
+test('what earlier versions recorded in one column is told apart by its migrations', async ({
+  ctx,
+  slugs,
+  newer,
+}) => {
+  newer(ONE)
+  const { outcome } = await up(ctx)
+  const rollout = outcome?.rolloutId ?? ''
+  const texts = ['DATABASE.UNREACHABLE: no answer', 'MIGRATION.HALF_DONE: it lacks: a']
+  for (const [index, error] of texts.entries()) {
+    const { id } = await getTenant(ctx.platform, slugs[index] ?? '')
+    await ctx
+      .platform('rollout_tenants')
+      .where({ rollout_id: rollout, tenant_id: id })
+      .update({ status: 'failed', error })
+  }
+  for (const migration of [splitRolloutErrors, markCutOffTenants]) await migration.up(ctx.platform)
+  // repeated, as after a crash between the statement and its row in the ledger
+  for (const migration of [splitRolloutErrors, markCutOffTenants]) await migration.up(ctx.platform)
+  const tenants = await listRolloutTenants(ctx.platform, rollout)
+
+  expect(tenants.map(({ errorCode, error, cutOff }) => [errorCode, error, cutOff])).toEqual([
+    ['DATABASE.UNREACHABLE', 'no answer', true],
+    ['MIGRATION.HALF_DONE', 'it lacks: a', false],
+    [undefined, undefined, false],
+  ])
 })
 
 describe('a rollout that is gone on with', () => {
