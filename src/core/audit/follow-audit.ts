@@ -48,7 +48,10 @@ export async function* followAudit(
     try {
       found = await nextOf(ctx, filter, upTo)
     } catch (error) {
-      if (!follow || !isFailure(error, 'connection lost', 'unreachable', 'too many connections'))
+      if (
+        !follow ||
+        !isFailure(error, 'connection lost', 'unreachable', 'too many connections', 'not ready')
+      )
         throw error
       wait(error)
       await sleep(POLL_MS, undefined, { signal }).catch(() => {})

@@ -87,7 +87,15 @@ export class TrailKeeper {
         while (!this.#stopping.signal.aborted) {
           await sealAudit(this.#ctx, lease, key).catch((error: unknown) => {
             // while the database is away nobody can take the lease, nor give it back: held, it serves when it is there
-            if (!isFailure(error, 'unreachable', 'connection lost', 'too many connections'))
+            if (
+              !isFailure(
+                error,
+                'unreachable',
+                'connection lost',
+                'too many connections',
+                'not ready',
+              )
+            )
               throw error
             this.#ctx.log.warn('sealing waits for the database', { error })
             return this.#pause(AWAY_MS)

@@ -65,7 +65,12 @@ const LONGEST_PAUSE_MS = 4_000
 export const RECONNECT_FOR_MS = 30_000
 
 /** The connection is of no use any more, or there is none; whether the last statement was done is unknown. */
-const GONE: readonly FailureKind[] = ['connection lost', 'unreachable', 'too many connections']
+const GONE: readonly FailureKind[] = [
+  'connection lost',
+  'unreachable',
+  'too many connections',
+  'not ready',
+]
 /** Only waits: the statement was not done. */
 const BLOCKED: readonly FailureKind[] = ['statement rolled back', 'transaction rolled back']
 
