@@ -107,9 +107,16 @@ export function createContext({
     { max: PLATFORM_CONNECTIONS, acquireTimeoutMs: Math.max(acquireTimeoutMs, 1000) },
     log,
   )
+  // not from `platform`: its transactions may be waiting for a tenant's connection, which waits for this
+  const lookups = connectPool<PlatformDb>(
+    runtime,
+    config.platformDatabase,
+    { max: 1, acquireTimeoutMs: Math.max(acquireTimeoutMs, 1000) },
+    log,
+  )
   const tenantDatabases = new TenantDatabaseManager({
     addressOf: async (serverId) =>
-      serverAddress(config, access, await getServerById(platform, serverId)),
+      serverAddress(config, access, await getServerById(lookups, serverId)),
     loginOf: ({ id, credentialsGeneration, credentialsKeyId }) => ({
       user: tenantUser(id),
       password: keyring.tenantPassword(id, credentialsGeneration, credentialsKeyId),
@@ -167,6 +174,7 @@ export function createContext({
       for (const opening of provisioners.values()) {
         await (await opening.catch(() => undefined))?.[Symbol.asyncDispose]()
       }
+      await lookups.destroy()
       await platform.destroy()
     },
   }

@@ -20,7 +20,8 @@ export async function examineSettings(
 ): Promise<ServerFinding[]> {
   const faults = await findSettingFaults(provisioner, {
     accountHost: ctx.config.tenantUserHost,
-    sessionsPerLogin: Math.max(PLATFORM_CONNECTIONS, connectionsPerTenant(ctx.config)),
+    // the runtime login has one more, for looking up servers
+    sessionsPerLogin: Math.max(PLATFORM_CONNECTIONS + 1, connectionsPerTenant(ctx.config)),
   })
   return faults.map((fault) => ({ state: 'fault', ...fault }))
 }
