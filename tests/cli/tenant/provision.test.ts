@@ -1,8 +1,10 @@
 import { describe, expect } from 'vitest'
 import { newAppKey } from '../../../src/core/crypto/keyring.js'
+import { parseDatabaseUrl } from '../../../src/core/db/server-address.js'
 import { quoteName, quoteUser } from '../../../src/core/db/sql.js'
 import { suspendTenant } from '../../../src/core/tenants/change-status.js'
 import { getTenant } from '../../../src/core/tenants/tenant-store.js'
+import { CountingProxy, through } from '../../support/counting-proxy.js'
 import { freshSlug, runCli, test } from '../../support/house.js'
 
 describe('tenant provision', () => {
@@ -253,14 +255,14 @@ describe('what keeps a command from working is said in a sentence', () => {
   })
 
   test('a remote server without TLS', async ({ environment }) => {
-    const { exit, said } = await runCli(
-      {
-        ...environment,
-        VALIDONX_DATABASE_URL: environment.VALIDONX_DATABASE_URL ?? '',
-        VALIDONX_DATABASE_TLS: 'verify',
-      },
-      ['tenant', 'list'],
-    )
+    // over TCP: a unix socket needs no TLS
+    const { address } = parseDatabaseUrl(environment.VALIDONX_DATABASE_URL ?? '', {})
+    await using proxy = await CountingProxy.open(address)
+    const overTcp = address.socketPath === undefined ? environment : through(proxy, environment)
+    const { exit, said } = await runCli({ ...overTcp, VALIDONX_DATABASE_TLS: 'verify' }, [
+      'tenant',
+      'list',
+    ])
     expect([exit, said]).toEqual([69, expect.stringContaining('DATABASE.TLS_REFUSED')])
   })
 
