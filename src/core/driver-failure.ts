@@ -135,7 +135,11 @@ const BY_ERRNO: readonly Rule[] = [
 
 /** What the operating system said, which the server passes on with many numbers of its own. */
 const BY_SYSTEM_ERROR: readonly (readonly [FailureKind, RegExp])[] = [
-  ['disk full', /\b(errno|errcode|error):? (28|122)\b|no space left|quota exceeded/i],
+  // 135 and 136 are the storage engines' own numbers for a full table or index file
+  [
+    'disk full',
+    /\b(errno|errcode|error):? (28|122|135|136)\b|no space left|no more room in|quota exceeded/i,
+  ],
   ['out of resources', /\b(errno|errcode|error):? (11|12|23|24)\b|too many open files/i],
   ['read only', /\b(errno|errcode|error):? 30\b|read-only file system/i],
 ]

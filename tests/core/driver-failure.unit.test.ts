@@ -155,6 +155,20 @@ describe('a refusal of the server', () => {
       'DATABASE.FULL',
     ],
     [
+      '1005 on a full tablespace',
+      1005,
+      'HY000',
+      'Can\'t create table `a`.`b` (errno: 135 "No more room in record file")',
+      'DATABASE.FULL',
+    ],
+    [
+      '1005 on a full tablespace, with the words alone',
+      1005,
+      'HY000',
+      "Can't create table `a`.`b` (No more room in index file)",
+      'DATABASE.FULL',
+    ],
+    [
       '1026 with a quota used up',
       1026,
       'HY000',
