@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Provisioner } from '../db/provisioner.js'
-import { isFailure } from '../driver-failure.js'
+import { causeOf } from '../driver-failure.js'
 import { AppError } from '../errors.js'
 
 const LOOK_EVERY_MS = 20
 /** A session between two statements of one text is seen by neither of two looks in a row only by bad luck. */
 const QUIET_LOOKS = 3
 const GIVE_UP_MS = 15_000
+const NO_SUCH_SESSION = 1094
 
 /**
  * Makes sure that nothing which a dead process sent is still being done in these databases: the server
@@ -34,12 +35,12 @@ export async function endSessionsIn(
   }
 }
 
+/** Kills a session. Returns quietly if it has already ended. */
 export async function endSession(provisioner: Provisioner, id: number): Promise<void> {
   try {
     await provisioner.run(`kill ${Number(id)}`)
   } catch (error) {
-    // 1094: it has ended by itself
-    if (!isFailure(error, 'other')) throw error
+    if (causeOf(error)?.errno !== NO_SUCH_SESSION) throw error
   }
 }
 
