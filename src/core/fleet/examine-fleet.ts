@@ -23,7 +23,14 @@ import {
   readTraffic,
   type Traffic,
 } from './health-store.js'
-import { isLedger, type Ledger, type LedgerFailure, ledgerError, readLedgers } from './ledger.js'
+import {
+  isLedger,
+  type Ledger,
+  type LedgerFailure,
+  ledgerError,
+  OF_ONE_DATABASE,
+  readLedgers,
+} from './ledger.js'
 import { groupByServer } from './plan-rollout.js'
 import {
   changesBetween,
@@ -472,7 +479,7 @@ async function findOwner(provisioner: Provisioner, database: string): Promise<st
     )
     return row?.tenant_id
   } catch (error) {
-    if (isFailure(error, 'missing', 'privilege missing', 'other')) return undefined
+    if (isFailure(error, ...OF_ONE_DATABASE)) return undefined
     throw error
   }
 }

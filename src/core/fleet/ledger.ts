@@ -18,7 +18,13 @@ export type Ledger = {
 const LEDGER = [OWNER_TABLE, 'knex_migrations']
 
 /** What can be wrong with one database while the others can be read. */
-const OF_ONE_DATABASE: readonly FailureKind[] = ['missing', 'privilege missing', 'damaged', 'other']
+export const OF_ONE_DATABASE: readonly FailureKind[] = [
+  'missing',
+  'privilege missing',
+  'damaged',
+  'refused',
+  'other',
+]
 
 /** One statement asks so many databases: more would only make the server's parser slower. */
 const AT_A_TIME = 200
