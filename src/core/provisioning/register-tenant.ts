@@ -5,6 +5,7 @@ import type { PlatformDb } from '../db/connect.js'
 import { inTransaction } from '../db/transaction.js'
 import { tenantUser } from '../db/user-names.js'
 import { isFailure } from '../driver-failure.js'
+import { AppError } from '../errors.js'
 import { insertAudit } from '../events/audit-store.js'
 import { addMembership } from '../identity/change-members.js'
 import { addUser } from '../identity/create-user.js'
@@ -93,8 +94,9 @@ async function addOwner(
   const of = { email, name: email.split('@')[0] ?? email, isVerified: false }
   const user =
     (await findUserByEmail(db, email)) ??
-    // another process may have made the user in between
     (await addUser(ctx, db, of).catch(async (error: unknown) => {
+      // another process has made the user since; after any other error the transaction is over
+      if (!(error instanceof AppError) || error.code !== 'USER.EXISTS') throw error
       const other = await lockUserByEmail(db, email)
       if (!other) throw error
       return other
