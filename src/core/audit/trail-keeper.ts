@@ -50,23 +50,35 @@ export class TrailKeeper {
     this.#touched.set(tenant.id, tenant)
   }
 
-  /** Relays what was touched until now. */
+  /** Relays the events of all tenants touched so far, then throws the first failure. */
   async relay(): Promise<void> {
     const tenants = [...this.#touched.values()]
     this.#touched.clear()
+    const away = new Set<string>()
+    let failure: unknown
     const worker = async () => {
       for (let tenant = tenants.pop(); tenant; tenant = tenants.pop()) {
+        if (away.has(tenant.serverId)) {
+          this.#retry(tenant)
+          continue
+        }
         try {
           await relayOutbox(this.#ctx, tenant)
         } catch (error) {
           // a tenant whose database is gone or another's has nothing to relay; any other is tried again
-          if (!(error instanceof AppError) || !NOTHING_TO_RELAY.has(error.code))
-            this.#touched.set(tenant.id, tenant)
-          throw error
+          if (!(error instanceof AppError) || !NOTHING_TO_RELAY.has(error.code)) this.#retry(tenant)
+          // its other tenants would each wait for the same timeout
+          if (isFailure(error, 'unreachable')) away.add(tenant.serverId)
+          failure ??= error
         }
       }
     }
     await Promise.all(Array.from({ length: AT_ONCE }, worker))
+    if (failure !== undefined) throw failure
+  }
+
+  #retry(tenant: TenantPlace): void {
+    if (!this.#touched.has(tenant.id)) this.#touched.set(tenant.id, tenant)
   }
 
   /** Ends with what was touched relayed; sealing is left to whoever comes next. */
