@@ -43,7 +43,7 @@ export function connectionOptions(
 }
 
 /**
- * Opens a connection and sets up its session. The caller owns it.
+ * Opens a connection and sets up its session, each within the connect timeout. The caller owns it.
  *
  * @throws TENANT.DATABASE_NOT_OWNED; what the driver throws
  */
@@ -59,7 +59,7 @@ export async function openConnection(
     await new Promise<void>((done, fail) =>
       connection.connect((error) => (error ? fail(error) : done())),
     )
-    await setUpSession(connection, session)
+    await withinTime(connection, reach.connectTimeoutMs, () => setUpSession(connection, session))
     return connection
   } catch (error) {
     cutConnection(connection)
@@ -81,6 +81,20 @@ export function withAddress(error: unknown, { address: { host, port } }: Reach):
  */
 export function cutConnection(connection: Connection): void {
   streamOf(connection).destroy()
+}
+
+/** Cuts the connection if `work` on it takes longer: `work` then fails with "connection lost". */
+export async function withinTime<T>(
+  connection: Connection,
+  milliseconds: number,
+  work: () => Promise<T>,
+): Promise<T> {
+  const timer = setTimeout(() => cutConnection(connection), milliseconds)
+  try {
+    return await work()
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** The driver's types leave out the socket that it documents. */
@@ -106,7 +120,7 @@ export function connectPool<Plane extends Knex>(
       afterCreate: (connection: NamedConnection, done: (error: Error | null) => void) => {
         connections.set(connection.__knexUid, connection)
         streamOf(connection).once('close', () => connections.delete(connection.__knexUid))
-        setUpSession(connection, {}).then(
+        withinTime(connection, reach.connectTimeoutMs, () => setUpSession(connection, {})).then(
           () => done(null),
           (error: Error) => {
             cutConnection(connection)

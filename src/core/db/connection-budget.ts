@@ -1,7 +1,7 @@
 import type { Connection, QueryResult } from 'mysql2'
 import { causeOf } from '../driver-failure.js'
 import { AppError } from '../errors.js'
-import { cutConnection, openConnection, type Reach } from './connect.js'
+import { cutConnection, openConnection, type Reach, withinTime } from './connect.js'
 import type { Login, ServerAddress } from './server-address.js'
 import { type Session, setUpAndRead, setUpSession } from './session-settings.js'
 import { runOn } from './statements.js'
@@ -278,9 +278,7 @@ export class ConnectionBudget {
     const { connection } = slot
     if (!connection) return this.#open(slot)
     try {
-      await withDeadline(work(connection), this.#limits.connectTimeoutMs, () =>
-        cutConnection(connection),
-      )
+      await withinTime(connection, this.#limits.connectTimeoutMs, () => work(connection))
     } catch (error) {
       // a failed switch may leave the session on the database of the tenant before: nobody uses it again
       cutConnection(connection)
@@ -393,24 +391,11 @@ const sessionOf = ({ tenantId, slug }: Target): Session => ({
   owner: { id: tenantId, slug },
 })
 
-/** Sets the session up and reads the marker. What counts is when it was asked, not when the answer came. */
+/** Sets the session up and reads the marker. The time of the query counts, not that of the response. */
 async function verify(slot: Slot, connection: Connection): Promise<void> {
   const at = performance.now()
   await setUpSession(connection, sessionOf(slot.target))
   slot.verifiedAt = at
-}
-
-async function withDeadline<T>(
-  work: Promise<T>,
-  milliseconds: number,
-  expire: () => void,
-): Promise<T> {
-  const timer = setTimeout(expire, milliseconds)
-  try {
-    return await work
-  } finally {
-    clearTimeout(timer)
-  }
 }
 
 // the driver's types leave out the socket that it documents

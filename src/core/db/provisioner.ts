@@ -8,6 +8,7 @@ import {
   type ProvisionerDb,
   type Reach,
   withAddress,
+  withinTime,
 } from './connect.js'
 import { loadMysql } from './drivers.js'
 import { setUpSession } from './session-settings.js'
@@ -88,7 +89,7 @@ export class Provisioner {
     )
     if (this.#setUp.has(connection)) return connection
     try {
-      await setUpSession(connection, {})
+      await withinTime(connection, this.reach.connectTimeoutMs, () => setUpSession(connection, {}))
     } catch (error) {
       cutConnection(connection)
       connection.destroy()

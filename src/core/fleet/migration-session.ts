@@ -1,6 +1,12 @@
 import type { Knex } from 'knex'
 import type { Connection } from 'mysql2'
-import { connectTenant, cutConnection, openConnection, type Reach } from '../db/connect.js'
+import {
+  connectTenant,
+  cutConnection,
+  openConnection,
+  type Reach,
+  withinTime,
+} from '../db/connect.js'
 import { type Session, setUpSession } from '../db/session-settings.js'
 import { quoteName } from '../db/sql.js'
 import { runOn } from '../db/statements.js'
@@ -60,8 +66,10 @@ export class MigrationSession {
     this.#connection = undefined
     if (known) {
       try {
-        await runOn(known, `use ${quoteName(database)}`)
-        await setUpSession(known, session)
+        await withinTime(known, this.#reach.connectTimeoutMs, async () => {
+          await runOn(known, `use ${quoteName(database)}`)
+          await setUpSession(known, session)
+        })
       } catch (error) {
         // the session is still in the database before
         cutConnection(known)
