@@ -5,7 +5,7 @@ import { runBoth } from './pipeline.js'
 import { quoteText } from './sql.js'
 import { runOn } from './statements.js'
 
-/** What one session of ours differs in from the others. */
+/** Per-session options. */
 export type Session = {
   /** Repeatable read unless told otherwise. */
   readonly isolation?: 'READ-COMMITTED' | 'REPEATABLE-READ' | undefined
@@ -34,7 +34,8 @@ const LOCK_WAIT_SECONDS = 10
 /**
  * Every session variable on which correctness depends. An administrator may set any of them for the
  * whole server, so each of our sessions sets all of them before its first statement, and again after
- * COM_CHANGE_USER, which brings the server's own values back. All may be set without any privilege.
+ * COM_CHANGE_USER, which brings the server's own values back. None needs a privilege, except for `timestamp`
+ * under MariaDB's `secure_timestamp`, which protects the clock in our place.
  *
  * Left to the administrator on purpose:
  * - What needs a privilege (`sql_log_bin`, `sql_require_primary_key`, `enforce_storage_engine`, MySQL's
@@ -50,7 +51,7 @@ export const pinned: readonly Setting[] = [
   { name: 'character_set_results', value: 'utf8mb4', why: 'text is read as other characters' },
   { name: 'sql_mode', value: SQL_MODE, why: 'values are cut, statements are read otherwise' },
 
-  { name: 'timestamp', value: 0, why: 'the clock stands still, so nothing expires' },
+  { name: 'timestamp', value: 0, why: "time doesn't advance, so nothing expires" },
   { name: 'lc_time_names', value: 'en_US', why: 'dates are spelled in another language' },
   { name: 'lc_messages', value: 'en_US', why: 'operators read refusals in another language' },
 
@@ -148,15 +149,14 @@ const assignment = ({ name, value }: Setting): string =>
  *   marker, or none; what the driver throws
  */
 export async function setUpSession(connection: Connection, session: Session): Promise<void> {
-  const lacking = new Set<string>()
+  const lacking = lackingOn(connection)
   for (;;) {
     try {
       await runOn(connection, setUpSql(session, lacking))
       return
     } catch (error) {
       if (session.owner) assertOwned(error, session.owner.slug)
-      const name = unknownVariable(error)
-      // a server of another version: what it does not have cannot be set wrongly
+      const name = unsettableVariable(error)
       if (name === undefined || lacking.has(name)) throw error
       lacking.add(name)
     }
@@ -164,8 +164,7 @@ export async function setUpSession(connection: Connection, session: Session): Pr
 }
 
 /**
- * The same, and one reading statement with it, in one round trip. Where the session can't be set up, its
- * answer is thrown away.
+ * The same, and one reading statement with it, in one round trip. If setup fails, discards the read's result.
  */
 export async function setUpAndRead<Result extends QueryResult>(
   connection: Connection,
@@ -173,11 +172,11 @@ export async function setUpAndRead<Result extends QueryResult>(
   { sql, values }: { readonly sql: string; readonly values: readonly unknown[] },
 ): Promise<Result> {
   const [setUp, answer] = await Promise.allSettled(
-    runBoth<Result>(connection, setUpSql(session), sql, values),
+    runBoth<Result>(connection, setUpSql(session, lackingOn(connection)), sql, values),
   )
   if (setUp.status === 'rejected') {
     if (session.owner) assertOwned(setUp.reason, session.owner.slug)
-    if (unknownVariable(setUp.reason) === undefined) throw setUp.reason
+    if (unsettableVariable(setUp.reason) === undefined) throw setUp.reason
     await setUpSession(connection, session)
     return runOn<Result>(connection, sql, values)
   }
@@ -187,8 +186,8 @@ export async function setUpAndRead<Result extends QueryResult>(
 
 type ServerError = { readonly errno?: unknown; readonly sqlMessage?: unknown }
 
-/** No marker table, none that we may read, or one of another form. */
-const NO_MARKER: readonly unknown[] = [1146, 1142, 1143, 1054]
+/** No marker table, or one with other columns. */
+const NO_MARKER: readonly unknown[] = [1146, 1054]
 
 function assertOwned(error: unknown, slug: string): void {
   const { errno, sqlMessage } = error as ServerError
@@ -198,7 +197,31 @@ function assertOwned(error: unknown, slug: string): void {
     throw new AppError('TENANT.DATABASE_NOT_OWNED', slug).because(error)
 }
 
-function unknownVariable(error: unknown): string | undefined {
+/**
+ * The variable that this server doesn't let us set, and that is right without it: one that it doesn't
+ * have, or `timestamp` under MariaDB's `secure_timestamp`, which `init_connect` can't set either.
+ */
+function unsettableVariable(error: unknown): string | undefined {
   const { errno, sqlMessage } = error as ServerError
-  return errno === 1193 ? /'(\w+)'/.exec(String(sqlMessage))?.[1] : undefined
+  if (errno === 1193) return /'(\w+)'/.exec(String(sqlMessage))?.[1]
+  // only "timestamp" may need a privilege: if it wasn't the cause, the next attempt fails likewise
+  const isSecured =
+    errno === 1227 || (errno === 1290 && /secure.timestamp/.test(String(sqlMessage)))
+  return isSecured ? 'timestamp' : undefined
+}
+
+/** For how long a server isn't asked again to set what it refused: it may be upgraded meanwhile. */
+const LACKING_FOR_MS = 60_000
+
+const lackingByServer = new Map<string, { readonly names: Set<string>; readonly until: number }>()
+
+/** The names of variables that the connection's server doesn't let us set, as far as we know. */
+function lackingOn({ config: { socketPath, host, port } }: Connection): Set<string> {
+  const server = socketPath ?? `${host}:${port}`
+  const known = lackingByServer.get(server)
+  const now = performance.now()
+  if (known && known.until > now) return known.names
+  const names = new Set<string>()
+  lackingByServer.set(server, { names, until: now + LACKING_FOR_MS })
+  return names
 }

@@ -151,6 +151,9 @@ export class TenantDatabaseManager {
   close(tenantId: string): void {
     this.#opened.delete(tenantId)
     this.#instances.delete(tenantId)
+    // its database may have been repaired: the next call looks again
+    const refused = this.#notOwned.get(tenantId)
+    if (refused) this.#notOwned.set(tenantId, { ...refused, at: NEVER })
     for (const budget of this.#ready.values()) budget.closeTenant(tenantId)
   }
 
