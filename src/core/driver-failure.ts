@@ -281,6 +281,9 @@ export function causeOf(thrown: unknown): DriverFailure | undefined {
   return undefined
 }
 
+/** The driver's failure that an error itself is, whatever its causes are. */
+export const ownFailureOf = (error: Error): DriverFailure | undefined => read(error)
+
 export const isFailure = (thrown: unknown, ...kinds: readonly FailureKind[]): boolean => {
   const failure = causeOf(thrown)
   return failure !== undefined && kinds.includes(failure.kind)

@@ -1,3 +1,5 @@
+import { type DriverFailure, ownFailureOf } from './driver-failure.js'
+
 /** How deep a logged value is followed, and how many entries of one object or list are kept. */
 const DEEPEST = 8
 const WIDEST = 100
@@ -5,12 +7,28 @@ const LONGEST_TEXT = 10_000
 
 const MASK = '***'
 
+/** How the names of secrets end, for JavaScript's, HTTP's and SQL's ways to write a name. */
+const SECRET_WORD =
+  '(?:passw(?:or)?d|pwd|passphrase|credential|secret|token|authorization|(?:api|app|private|secret|signing|encryption)[_-]?key)s?(?:[_-]?(?:keys?|hash|confirmation))?'
+
 /** What secrets look like inside text. What precedes the secret is kept. */
 const SECRETS: readonly [RegExp, string][] = [
-  // the password of a URL of any scheme; it may hold an unescaped "@"
-  [/\b([a-z][a-z0-9+.-]{0,20}:\/\/[^\s:@/?#]*:)[^\s/]*@/gi, `$1${MASK}@`],
-  [/([?&;](?:password|passwd|secret|token|api_?key|signature)=)[^&\s"']+/gi, `$1${MASK}`],
-  [/("(?:password|passwd|secret|token|api_?key)"\s*:\s*")(?:\\.|[^"\\])*/gi, `$1${MASK}`],
+  // the password of a URL of any scheme; it may hold an unescaped "@" or "/"
+  [/\b([a-z][a-z0-9+.-]{0,20}:\/\/[^\s:@/?#]*:)(?:[^\s"'<>]*|[^\s/]*)@/gi, `$1${MASK}@`],
+  [new RegExp(`((?:${SECRET_WORD}|signature)=["']?)[^&\\s"']+`, 'gi'), `$1${MASK}`],
+  // in JSON, and as Node prints an object
+  [
+    new RegExp(`(${SECRET_WORD}"\\s*:\\s*)(?:"(?:\\\\.|[^"\\\\])*"?|\\[[^\\]]*\\]?)`, 'gi'),
+    `$1"${MASK}"`,
+  ],
+  [new RegExp(`(${SECRET_WORD}'?: ')(?:\\\\.|[^'\\\\])*`, 'gi'), `$1${MASK}`],
+  // headers
+  [
+    /\b((?:x-[\w-]*(?:key|token|secret|signature|password)|api-?key)\s*:\s*)[^\s"']+/gi,
+    `$1${MASK}`,
+  ],
+  [/\b((?:proxy-)?authorization\s*:\s*(?:[\w-]+ +)?)[^\s"']+/gi, `$1${MASK}`],
+  [/\b((?:set-)?cookie\s*:\s*)[^\r\n"']+/gi, `$1${MASK}`],
   [/\bvx_[0-9A-Za-z]{20,}/g, `vx_${MASK}`],
   [/\bwhsec_[0-9A-Za-z+/=_-]{8,}/g, `whsec_${MASK}`],
   // tokens of users, as Laravel's Sanctum writes them
@@ -25,8 +43,7 @@ const SECRETS: readonly [RegExp, string][] = [
 ]
 
 /** Names of fields whose text is a secret, whatever it looks like. */
-const SECRET_NAMES =
-  /^(pass|.*passw(or)?d|.*secret|.*token|.*api[_-]?key|.*app[_-]?key|.*private[_-]?key|.*authorization|(set-)?cookie)$/i
+const SECRET_NAMES = new RegExp(`^(?:pass|bindings|(?:set-)?cookies?|.*${SECRET_WORD})$`, 'i')
 
 /** Returns the text without the secrets whose form we know. */
 export const scrub = (text: string): string =>
@@ -104,16 +121,16 @@ const asText = (thrown: unknown): unknown =>
   typeof thrown === 'object' && thrown !== null ? thrown : String(thrown)
 
 function describe(error: Error, above: Above): Readonly<Record<string, unknown>> {
-  const { name, code, errno, sqlMessage, sqlState } = error as Error & Record<string, unknown>
-  const fromDriver = sqlState !== undefined || sqlMessage !== undefined
+  const { name, code, errno } = error as Error & Record<string, unknown>
+  const failure = ownFailureOf(error)
   const { errors } = error as Partial<AggregateError>
   return {
     error: scrub(String(name)),
     ...(code === undefined ? {} : { code: safeValue(code, above) }),
     ...(errno === undefined ? {} : { errno: safeValue(errno, above) }),
-    // a driver's message may quote the statement: only the server's own sentence is kept, without its values
-    message: fromDriver ? withoutQuotedValues(String(sqlMessage ?? '')) : scrub(error.message),
-    ...(fromDriver ? {} : { stack: scrub(String(error.stack ?? '')) }),
+    // message and stack of a driver's error may quote the statement: only the server's sentence is kept, without values
+    message: failure ? sentenceOf(failure, error) : scrub(error.message),
+    ...(failure ? {} : { stack: scrub(String(error.stack ?? '')) }),
     ...(error.cause === undefined ? {} : { cause: causeOf(error.cause, above) }),
     ...(Array.isArray(errors) ? { errors: safeList(errors, above) } : {}),
   }
@@ -121,6 +138,10 @@ function describe(error: Error, above: Above): Readonly<Record<string, unknown>>
 
 const causeOf = (cause: unknown, above: Above): unknown =>
   cause instanceof Error ? safeValue(cause, above) : { error: safeValue(asText(cause), above) }
+
+/** Errors without a server's sentence never reached the server, or lost it. */
+const sentenceOf = ({ sentence, kind, where }: DriverFailure, error: Error): string =>
+  withoutQuotedValues(sentence || kind) + ('address' in error ? ` (${where})` : '')
 
 const withoutQuotedValues = (sentence: string): string =>
   scrub(sentence).replace(/(entry|value:?|near) '.*?'(?= |$)/gs, "$1 '…'")

@@ -30,3 +30,16 @@ test('as many transactions as the platform pool has connections can open a tenan
 
   expect(counts).toEqual(Array.from({ length: PLATFORM_CONNECTIONS }, () => 1))
 })
+
+test('errors of the database carry no bound value, on both planes', async ({ ctx, tenant }) => {
+  const { db } = await enterTenant(ctx, tenant.slug)
+  for (const handle of [ctx.platform, db]) {
+    const error = await handle
+      .raw('select ? from missing', ['topsecretvalue'])
+      .then(() => undefined)
+      .catch((thrown: Error) => thrown)
+
+    expect(error?.message).toContain('select ? from missing')
+    expect(`${error?.message} ${error?.stack}`).not.toContain('topsecretvalue')
+  }
+})

@@ -30,6 +30,16 @@ const SECRET_TEXTS: readonly (readonly [string, string])[] = [
   ['{"password":"hunter2-\\"j"}', 'hunter2'],
   [`key ${appKey}`, appKey.slice(0, 20).replaceAll('+', '\\+')],
   [`password ${ring.tenantPassword('id', 1)}`, ring.tenantPassword('id', 1).slice(0, 30)],
+  ['mysql://root:hun/ter2-k@db:3306', 'ter2-k'],
+  ['password=hunter2-l', 'hunter2-l'],
+  ['dsn: host=db PASSWORD="hunter2-m" port=1', 'hunter2-m'],
+  ['client_secret=hunter2-n', 'hunter2-n'],
+  ['X-API-Key: hunter2-o', 'hunter2-o'],
+  ['x-webhook-signature: hunter2-p', 'hunter2-p'],
+  ['Cookie: a=1; session=hunter2-q', 'hunter2-q'],
+  ['{"app_key":"hunter2-r"}', 'hunter2-r'],
+  ['{"secrets":["hunter2-s","x"]}', 'hunter2-s'],
+  ["{ passphrase: 'hunter2-t' }", 'hunter2-t'],
   ['whsec_c2VjcmV0IHNlY3JldCBzZWNyZXQ=', 'c2VjcmV0'],
   ['$2y$12$abcdefghijklmnopqrstuvABCDEFGHIJKLMNOPQRSTUVWXYZ01234', 'abcdefghij'],
 ]
@@ -84,6 +94,15 @@ describe('the log', () => {
     'Set-Cookie',
     'privateKey',
     'passwordHash_password',
+    'secret_key',
+    'secrets',
+    'tokens',
+    'apiKeys',
+    'pwd',
+    'passphrase',
+    'credentials',
+    'password_confirmation',
+    'bindings',
   ])('masks a field called %s, whatever its value looks like', (name) => {
     for (const value of ['plain', ['plain'], { own: 'plain' }, Buffer.from('plain')])
       expect(logged({ login: { [name]: value } })).not.toContain('plain')
@@ -111,6 +130,21 @@ describe('the log', () => {
       said: 'Access denied for user (using password: YES)',
       id: '019ab1c2-0000-7000-8000-000000000000',
     })
+  })
+
+  test('has neither statement nor values of an error of the driver', () => {
+    const text = "select sleep(3), 'hunter2' as v - Connection lost"
+    for (const fields of [
+      { fatal: true, code: 'PROTOCOL_CONNECTION_LOST' },
+      { fatal: true, code: 'ECONNRESET', errno: -104 },
+      { errno: 1146, sqlState: '42S02', sqlMessage: "Table 'a.b' doesn't exist" },
+      { name: 'KnexTimeoutError' },
+      {},
+    ]) {
+      const error = Object.assign(new Error(text), { sql: text, bindings: ['hunter2'] }, fields)
+      expect(logged({ error })).not.toContain('hunter2')
+      expect(logged({ error: new Error('x', { cause: error }) })).not.toContain('hunter2')
+    }
   })
 
   test('never has the content of bytes', () => {

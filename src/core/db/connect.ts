@@ -101,6 +101,9 @@ export async function withinTime<T>(
 const streamOf = (connection: Connection): Duplex =>
   (connection as unknown as { stream: Duplex }).stream
 
+/** Knex puts each failed statement in the error's message, by default with its values. */
+const NO_VALUES_IN_ERRORS = { compileSqlOnError: false } as const
+
 /** A pool of its own on one database; `database` undefined for none. */
 export function connectPool<Plane extends Knex>(
   reach: Reach,
@@ -111,6 +114,7 @@ export function connectPool<Plane extends Knex>(
   const connections = new Map<string, Connection>()
   const db = loadKnex()({
     client: 'mysql2',
+    ...NO_VALUES_IN_ERRORS,
     connection: connectionOptions(reach, database) as unknown as Knex.MySql2ConnectionConfig,
     pool: {
       min: 0,
@@ -155,6 +159,7 @@ export type ConnectionSource = {
 export function connectTenant(source: ConnectionSource, log: Log): TenantDb {
   return loadKnex()({
     client: 'mysql2',
+    ...NO_VALUES_IN_ERRORS,
     connectionPool: source,
     // saves the version probe on every instance; it would gate one statement that we never use
     version: '8.0.0',
