@@ -118,6 +118,31 @@ describe('a secret that could not be shown', () => {
   })
 })
 
+test('a shown key stays valid if the owner cannot be looked up after it', async ({
+  cli,
+  ctx,
+  user,
+  provisioner,
+}) => {
+  const slug = freshSlug()
+  // what provisioning never reads, and the reminder of a missing password does
+  const users = `${ctx.config.platformDatabase}.users`
+  await provisioner.run(`alter table ${users} rename column password to hidden`)
+  const { out, exit } = await cli(
+    'tenant',
+    'provision',
+    slug,
+    '--owner-email',
+    user.email,
+    '--json',
+  )
+  await provisioner.run(`alter table ${users} rename column hidden to password`)
+
+  const { id } = await getTenant(ctx.platform, slug)
+  const live = await ctx.platform('api_keys').where({ tenant_id: id, revoked_at: null })
+  expect([exit, live]).toEqual([0, [expect.objectContaining({ id: JSON.parse(out).api_key.id })]])
+})
+
 describe('a result that cannot be written', () => {
   const RESULTS = [
     ['--version'],

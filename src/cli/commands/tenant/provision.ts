@@ -44,10 +44,10 @@ export const tenantProvision = (runtime: Runtime) =>
           deliver: async (provisioned) => {
             await showProvisioned(terminal, provisioned)
             if (provisioned.apiKey) terminal.remark(nextSteps(slug))
-            if (wish.ownerEmail) await remindOfPassword(session, wish.ownerEmail)
           },
           signal,
         })
+        if (wish.ownerEmail) await remindOfPassword(session, wish.ownerEmail)
       }),
     )
 
@@ -74,10 +74,13 @@ async function completed(
   return Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined))
 }
 
-/** Provisioning makes a user who is new, and asks nobody for a password. */
+/**
+ * Provisioning creates a new owner without a password. Call after the key was delivered: the reminder is
+ * left out if the platform can't be asked, because the tenant is complete without it.
+ */
 async function remindOfPassword({ ctx, terminal }: OpenSession, address: string): Promise<void> {
   const email = address.toLowerCase()
-  const owner = await findCredentials(ctx.platform, email)
+  const owner = await findCredentials(ctx.platform, email).catch(() => undefined)
   if (owner && owner.passwordHash === undefined)
     terminal.remark(
       `\nThe owner ${email} has no password and can't log in yet: "validonx user password ${email}" sets one.`,
