@@ -78,7 +78,7 @@ function readValue(written: string, following: readonly string[]): Value {
   const [quote] = /^["'`]/.exec(rest) ?? []
   if (!quote) {
     const value = rest.replace(/#.*$/, '').trim()
-    return /\S#/.test(`=${written}`)
+    return /^[^#]*[^\s#]#/.test(`=${written}`)
       ? { value, span: 0, fault: 'has a "#" in a value without quotes: put the value in quotes' }
       : { value, span: 0 }
   }

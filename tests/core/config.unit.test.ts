@@ -251,6 +251,7 @@ describe('a .env file', () => {
     ['quotes', `VALIDONX_DATABASE_URL='${URL}' # main\nVALIDONX_APP_KEY=\`${KEY}\`\n`],
     ['lines of other programs', `APP_NAME=My App\nX='it\n- y: z\nFOO BAR\n${LINES}Y="half`],
     ['comments behind values', `VALIDONX_HOST= # none\n${LINES.replaceAll('\r', ' # here\r')}`],
+    ['a "#" inside a comment', LINES.replaceAll('\r', ' # see OPS#12\r')],
     ['the same value twice', `${LINES}VALIDONX_APP_KEY=${KEY}\n`],
   ] as const)('is read with %s', async ([, content]) => {
     const { values, faults } = await readFrom(content)
