@@ -56,6 +56,10 @@ export function createGroup(name: string, about: string, verbs: readonly Command
   return group
 }
 
+/** An ID in either case (RFC 9562, section 4), as it is stored; also the end of one. Other text is kept. */
+export const anyCaseId = (text: string): string =>
+  /^[0-9a-f-]+$/i.test(text) ? text.toLowerCase() : text
+
 /** An option that may be given more than once. */
 export const collect = (value: string, previous: readonly string[] = []): string[] => [
   ...previous,

@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib'
 import { BASE62, randomText } from '../crypto/random-text.js'
+import { readUuid } from '../parse.js'
 
 /** 33 characters of 62 are 196 bits. */
 const SECRET_LENGTH = 33
@@ -63,6 +64,6 @@ function checksumOf(secret: string): string {
 export const isLive = ({ expiresAt, revokedAt }: ApiKey, now: Date): boolean =>
   revokedAt === undefined && (expiresAt === undefined || expiresAt > now)
 
-/** Whether an operator's name for a key means this one: its id, its prefix or its last four characters. */
+/** Returns whether an operator's name for a key means this one: its ID in either case, its prefix or its last four characters. */
 export const isCalled = ({ id, prefix, lastFour }: ApiKey, named: string): boolean =>
-  named === id || named === prefix || named === lastFour
+  (readUuid(named) ?? named) === id || named === prefix || named === lastFour

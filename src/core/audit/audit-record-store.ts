@@ -1,6 +1,6 @@
 import type { PlatformDb } from '../db/connect.js'
 import { affectedBy, type Bindable, type Executor, rowsOf } from '../db/statements.js'
-import { fromJsonColumn } from '../parse.js'
+import { fromJsonColumn, readUuid } from '../parse.js'
 import type { AuditRecord } from './audit-record.js'
 
 type Row = {
@@ -150,7 +150,8 @@ function conditionsOf(filter: SealedFilter): { sql: string; values: Bindable[] }
   if (action?.endsWith('*'))
     conditions.push(['action like ?', `${escapeLike(action.slice(0, -1))}%`])
   else if (action !== undefined) conditions.push(['action = ?', action])
-  if (actor !== undefined) conditions.push(['(actor_id = ? or actor_name = ?)', actor, actor])
+  if (actor !== undefined)
+    conditions.push(['(actor_id = ? or actor_name = ?)', readUuid(actor) ?? actor, actor])
   if (since !== undefined) conditions.push(['occurred_at >= ?', since])
   if (afterSequence !== undefined) conditions.push(['sequence > ?', afterSequence])
   if (upToSequence !== undefined) conditions.push(['sequence <= ?', upToSequence])

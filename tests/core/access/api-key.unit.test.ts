@@ -1,5 +1,10 @@
 import { expect, test } from 'vitest'
-import { isWellFormedApiKey, mintApiKey } from '../../../src/core/access/api-key.js'
+import {
+  type ApiKey,
+  isCalled,
+  isWellFormedApiKey,
+  mintApiKey,
+} from '../../../src/core/access/api-key.js'
 import { BASE62, randomText } from '../../../src/core/crypto/random-text.js'
 
 test('a minted key has the form, and carries at least 192 random bits', () => {
@@ -40,4 +45,12 @@ test('characters are drawn evenly, and the usual mistake would be seen', () => {
     (byte) => BASE62[byte % 62],
   ).join('')
   expect(chiSquare(biased)).toBeGreaterThan(120)
+})
+
+test('an operator may write the ID of a key in either case, and the prefix in its own only', () => {
+  const id = '01a20a16-e903-7073-8d90-840262d70cf5'
+  const key = { id, prefix: 'vx_H4RQGC', lastFour: 'aB3d' } as ApiKey
+
+  const names = [id, id.toUpperCase(), 'vx_H4RQGC', 'aB3d', 'vx_h4rqgc', 'AB3D']
+  expect(names.map((name) => isCalled(key, name))).toEqual([true, true, true, true, false, false])
 })

@@ -1,6 +1,6 @@
 import { revokeActivation } from '../../../core/licensing/revoke-activation.js'
 import { enterTenant } from '../../../core/tenants/scope.js'
-import { createCommand } from '../../command.js'
+import { anyCaseId, createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
 
 export const activationRevoke = (runtime: Runtime) =>
@@ -14,7 +14,7 @@ export const activationRevoke = (runtime: Runtime) =>
       ],
     ],
   })
-    .argument('<id>', 'the activation')
+    .argument('<id>', 'the activation', anyCaseId)
     .requiredOption('--tenant <slug>', 'the tenant')
     .option('--yes', 'do not ask')
     .action(

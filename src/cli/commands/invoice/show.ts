@@ -2,7 +2,7 @@ import { toInvoiceObject } from '../../../core/billing/invoice.js'
 import { findInvoice } from '../../../core/billing/invoice-store.js'
 import { AppError } from '../../../core/errors.js'
 import { findTenantById } from '../../../core/tenants/tenant-store.js'
-import { createCommand } from '../../command.js'
+import { anyCaseId, createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
 import { formatFields, formatTable } from '../../terminal.js'
 import { money } from '../plan/shown.js'
@@ -14,7 +14,7 @@ export const invoiceShow = (runtime: Runtime) =>
     about: 'show an invoice with its lines',
     examples: [['invoice show INV-2026-000001', 'by its number']],
   })
-    .argument('<number>', 'its number, or its id')
+    .argument('<number>', 'its number, or its id', anyCaseId)
     .action(
       withContext(runtime, async ({ ctx, terminal }, number: string) => {
         const invoice = await findInvoice(ctx.platform, number)

@@ -11,7 +11,7 @@ import {
 import { DEFAULT_TERMS, shortId } from '../../../core/fleet/rollout.js'
 import type { RolloutOutcome } from '../../../core/fleet/run-rollout.js'
 import type { TenantStatus } from '../../../core/tenants/tenant.js'
-import { collect, createCommand } from '../../command.js'
+import { anyCaseId, collect, createCommand } from '../../command.js'
 import { type OpenSession, type Runtime, withFleet } from '../../runtime.js'
 import type { Terminal } from '../../terminal.js'
 import { nothingText, planObject, planText } from './plan-text.js'
@@ -85,7 +85,11 @@ export const tenantMigrate = (runtime: Runtime) =>
     .option('--status <status>', 'only tenants in this status; may be given again', collect)
     .option('--to <migration>', 'no further than this migration; with --rollback, back to it')
     .option('--rollback', 'undo the last rollout: take its migrations back where it applied them')
-    .option('--rollout <id>', 'with --rollback: undo this rollout instead of the last one')
+    .option(
+      '--rollout <id>',
+      'with --rollback: undo this rollout instead of the last one',
+      anyCaseId,
+    )
     .option(
       '--step <n>',
       'with --rollback: take back the n newest migrations of the fleet, in every tenant that has them',

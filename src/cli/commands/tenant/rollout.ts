@@ -1,6 +1,6 @@
 import type { Rollout, RolloutTenantStatus } from '../../../core/fleet/rollout.js'
 import { countByStatus, getRollout, listRolloutTenants } from '../../../core/fleet/rollout-store.js'
-import { createCommand } from '../../command.js'
+import { anyCaseId, createCommand } from '../../command.js'
 import { readChoice } from '../../durations.js'
 import { type Runtime, withFleet } from '../../runtime.js'
 import { formatFields } from '../../terminal.js'
@@ -21,7 +21,7 @@ export const rolloutShow = (runtime: Runtime) =>
       ],
     ],
   })
-    .argument('<id>', 'its id, or the end of it')
+    .argument('<id>', 'its id, or the end of it', anyCaseId)
     .option('--status <status>', `with --json only tenants that are ${STATUSES.join(', ')}`)
     .action(
       withFleet(runtime, async ({ ctx, terminal }, id: string, { status }: { status?: string }) => {

@@ -2,7 +2,7 @@ import { getTenant } from '../../../core/tenants/tenant-store.js'
 import { DELIVERY_STATUSES, toDeliveryObject } from '../../../core/webhooks/delivery.js'
 import { pageDeliveries } from '../../../core/webhooks/handle-deliveries.js'
 import { NOT_PUBLIC } from '../../../core/webhooks/send-delivery.js'
-import { createCommand } from '../../command.js'
+import { anyCaseId, createCommand } from '../../command.js'
 import { readCount, readPast } from '../../durations.js'
 import { type Runtime, withContext } from '../../runtime.js'
 import { OPENS_ADDRESSES } from './test.js'
@@ -26,7 +26,7 @@ export const webhookDeliveries = (runtime: Runtime) =>
       ],
     ],
   })
-    .argument('<id>', 'the endpoint')
+    .argument('<id>', 'the endpoint', anyCaseId)
     .requiredOption('--tenant <slug>', 'the tenant')
     .option('--status <status>', `only those that are ${DELIVERY_STATUSES.join(', ')}`)
     .option('--since <time>', 'only of events since: 1h, a date or an RFC 3339 time')

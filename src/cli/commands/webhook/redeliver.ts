@@ -1,7 +1,7 @@
 import { getTenant } from '../../../core/tenants/tenant-store.js'
 import { DELIVERY_STATUSES } from '../../../core/webhooks/delivery.js'
 import { redeliver } from '../../../core/webhooks/handle-deliveries.js'
-import { createCommand } from '../../command.js'
+import { anyCaseId, createCommand } from '../../command.js'
 import { readPast } from '../../durations.js'
 import { type Runtime, withContext } from '../../runtime.js'
 
@@ -19,7 +19,7 @@ export const webhookRedeliver = (runtime: Runtime) =>
       ],
     ],
   })
-    .argument('<id>', 'the endpoint')
+    .argument('<id>', 'the endpoint', anyCaseId)
     .requiredOption('--tenant <slug>', 'the tenant')
     .option('--status <status>', `those that are ${DELIVERY_STATUSES.join(', ')} (default: failed)`)
     .option('--since <time>', 'only of events since: 1h, a date or an RFC 3339 time')

@@ -1,7 +1,7 @@
 import { getTenant } from '../../../core/tenants/tenant-store.js'
 import { testWebhook } from '../../../core/webhooks/handle-deliveries.js'
 import { NOT_PUBLIC } from '../../../core/webhooks/send-delivery.js'
-import { createCommand } from '../../command.js'
+import { anyCaseId, createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
 
 /** Told where a delivery was refused for its address. */
@@ -16,7 +16,7 @@ export const webhookTest = (runtime: Runtime) =>
       ['webhook test 01a20a16-e903-7073-8d90-840262d70cf5 --tenant acme', 'exit 1 where it fails'],
     ],
   })
-    .argument('<id>', 'the endpoint')
+    .argument('<id>', 'the endpoint', anyCaseId)
     .requiredOption('--tenant <slug>', 'the tenant')
     .action(
       withContext(runtime, async ({ ctx, terminal }, id: string, options: { tenant: string }) => {
