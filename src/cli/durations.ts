@@ -1,5 +1,5 @@
 import { AppError } from '../core/errors.js'
-import { instantSchema } from '../core/parse.js'
+import { EARLIEST, instantSchema } from '../core/parse.js'
 
 const UNITS = { s: 1, m: 60, h: 3600, d: 86_400 } as const
 
@@ -16,13 +16,13 @@ export function readDuration(text: string, option: string): number {
   return Number(form[1]) * UNITS[form[2] as keyof typeof UNITS]
 }
 
-/** A whole number, from 1 on where nothing else is said. @throws USAGE.INVALID naming the option */
+/** A whole number, of at least 1 by default. @throws USAGE.INVALID naming the option and the limits */
 export function readCount(text: string, option: string, least = 1, most = 999_999_999): number {
   const count = Number(text)
   if (/^\d{1,15}$/.test(text) && count >= least && count <= most) return count
   throw new AppError(
     'USAGE.INVALID',
-    `${option} "${text}" is not a whole number of at least ${least}.`,
+    `${option} "${text}" is not a whole number from ${least} to ${most}.`,
   )
 }
 
@@ -34,10 +34,13 @@ export function readTime(text: string, option: string): Date {
   throw new AppError('VALIDATION.FAILED').with({ [option]: messages })
 }
 
-/** How long ago, as `30d`, or a time. @throws VALIDATION.FAILED naming the option */
+/** An age such as `30d`, or a time, not before 1970. @throws VALIDATION.FAILED naming the option */
 export function readPast(text: string, option: string, now: Date): Date {
-  if (/^\d{1,9}[smhd]$/.test(text))
-    return new Date(now.getTime() - readDuration(text, option) * 1000)
+  if (/^\d{1,9}[smhd]$/.test(text)) {
+    const time = now.getTime() - readDuration(text, option) * 1000
+    if (time >= EARLIEST.getTime()) return new Date(time)
+    throw new AppError('VALIDATION.FAILED').with({ [option]: ['must not go back before 1970'] })
+  }
   if (/^\d{4}-/.test(text)) return readTime(text, option)
   throw new AppError('VALIDATION.FAILED').with({
     [option]: [

@@ -26,24 +26,26 @@ export function nameAtTerminal(command: Command, field: string): string {
   return field
 }
 
-/** Returns the details of a refused input under the names of the terminal. */
-export const detailsAtTerminal = (
+/** Returns the details of a refused input under the names of the terminal. One option may set several fields. */
+export function detailsAtTerminal(
   command: Command,
   details: Readonly<Record<string, unknown>>,
-): Record<string, unknown> =>
-  Object.fromEntries(
-    Object.entries(details).flatMap(([field, messages]) => {
-      const name = nameAtTerminal(command, field)
-      // the database refused a character, and can't say in which value
-      const names = name === 'value' ? notAscii(command) : []
-      return (names.length > 0 ? names : [name]).map((each) => [each, messages])
-    }),
-  )
+): Record<string, unknown> {
+  const named: Record<string, unknown[]> = {}
+  for (const [field, messages] of Object.entries(details)) {
+    const name = nameAtTerminal(command, field)
+    // the database refused a character, and can't say in which value
+    const foreign = name === 'value' ? notAscii(command) : []
+    for (const each of foreign.length > 0 ? foreign : [name])
+      named[each] = [...new Set([...(named[each] ?? []), ...[messages].flat()])]
+  }
+  return named
+}
 
 /** The options and arguments that were given anything but plain ASCII. */
 function notAscii(command: Command): string[] {
   const isForeign = (value: unknown): boolean =>
-    Array.isArray(value) ? value.some(isForeign) : /[^\x21-\x7e]/.test(String(value ?? ''))
+    Array.isArray(value) ? value.some(isForeign) : /[^\x20-\x7e]/.test(String(value ?? ''))
   const options = command.options.filter((each) => isForeign(command.opts()[each.attributeName()]))
   const args = command.registeredArguments.filter((each, index) =>
     isForeign(each.variadic ? command.args.slice(index) : command.args[index]),

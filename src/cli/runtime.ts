@@ -10,7 +10,7 @@ import {
 } from '../core/config.js'
 import { type Context, describePlatform } from '../core/context.js'
 import { nearestHome } from '../core/db/embedded-home.js'
-import { type AppError, asAppError } from '../core/errors.js'
+import { AppError, asAppError } from '../core/errors.js'
 import { createLog, type Log } from '../core/log.js'
 import { printable } from '../core/printable.js'
 import { describeError, scrub } from '../core/scrub.js'
@@ -101,6 +101,7 @@ const caught =
     const stopping = new AbortController()
     const stopListening = runtime.onStop(() => stopping.abort())
     try {
+      refuseEmptyOptions(given.at(-1) as Command)
       await work({ runtime, terminal, signal: stopping.signal }, ...args)
     } catch (thrown) {
       tell(runtime, terminal, named(given.at(-1) as Command, thrown))
@@ -108,6 +109,19 @@ const caught =
       stopListening()
     }
   }
+
+/** @throws USAGE.INVALID for `--expires ""`, often an unset variable of a script */
+function refuseEmptyOptions(command: Command): void {
+  const given = command.opts()
+  for (const option of command.options) {
+    const values: unknown[] = [given[option.attributeName()]].flat()
+    if (values.includes(''))
+      throw new AppError(
+        'USAGE.INVALID',
+        `${option.long} is empty: give it a value, or leave it out.`,
+      )
+  }
+}
 
 /** The same with the platform opened for one command and closed after it. */
 export const withContext = <Args extends unknown[]>(

@@ -108,7 +108,7 @@ export function fromJsonColumn<T>(column: unknown): T {
 
 const INSTANT = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2}))?$/
 
-const EARLIEST = new Date(0)
+export const EARLIEST = new Date(0)
 /** Far enough, and far from where the database's calendar ends: days may be added to it. */
 export const LATEST = new Date('9000-01-01T00:00:00Z')
 
