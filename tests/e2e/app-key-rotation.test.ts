@@ -163,6 +163,36 @@ describe('while the application key is rotated', () => {
   )
 })
 
+test(
+  'a tenant that was archived while the key was retired can be opened again',
+  PATIENCE,
+  async ({ rotation, shop, ids }) => {
+    const { a, both, b } = rotation
+    {
+      await using ctx = await open(a)
+      await ctx.platform('api_keys').update({ revoked_at: new Date() })
+    }
+    const before = [
+      await runCli(a, ['tenant', 'archive', shop.slug, '--yes']),
+      await runCli(both, ['init']),
+    ]
+    // the server's session list may lag behind
+    await expect
+      .poll(async () => (await runCli(both, ['keyring', 'retire', ids.a])).said, {
+        timeout: 30_000,
+      })
+      .toBe('')
+    const runs = [
+      ...before,
+      await runCli(b, ['tenant', 'unarchive', shop.slug]),
+      await runCli(b, ['tenant', 'reinstate', shop.slug]),
+      await runCli(b, ['license', 'list', '--tenant', shop.slug]),
+    ]
+
+    expect(runs.map(({ exit, said }) => (exit === 0 ? 0 : said))).toEqual([0, 0, 0, 0, 0])
+  },
+)
+
 describe('what depends on an earlier application key', () => {
   const linesOf = (out: string) =>
     out

@@ -1,10 +1,12 @@
 import type { Context } from '../context.js'
 import type { PlatformDb } from '../db/connect.js'
 import { accountSql, passwordSql, readTraits } from '../db/database-account.js'
+import type { Provisioner } from '../db/provisioner.js'
 import { affectedBy, rowsOf } from '../db/statements.js'
 import { inTransaction } from '../db/transaction.js'
 import { insertAudit, recordAudit } from '../events/audit-store.js'
 import { getServerById } from '../servers/database-server-store.js'
+import type { Tenant } from '../tenants/tenant.js'
 
 type LoginRow = {
   id: string
@@ -42,28 +44,42 @@ async function renewLogins(ctx: Context, keyId: string): Promise<number> {
   )
   for (const tenant of tenants) {
     const provisioner = await ctx.provisioner(await getServerById(ctx.platform, tenant.server_id))
-    const password = ctx.keyring.tenantPassword(tenant.id, tenant.credentials_generation)
-    const account = { user: tenant.database_user, host: ctx.config.tenantUserHost, password }
-    const traits = await readTraits(provisioner)
-    await provisioner.run(`${accountSql(traits, account)}; ${passwordSql(traits, account)}`)
-    await inTransaction(ctx.platform, async (transaction) => {
-      const at = ctx.now()
-      await affectedBy(
-        transaction,
-        'update tenants set credentials_key_id = ?, updated_at = ? where id = ? and credentials_key_id = ?',
-        [ctx.keyring.currentId, at, tenant.id, keyId],
-      )
-      await insertAudit(transaction, {
-        occurredAt: at,
-        actor: ctx.actor,
-        action: 'tenant.login_renewed',
-        objectType: 'tenant',
-        objectId: tenant.id,
-        tenantId: tenant.id,
-      })
+    await renewLogin(ctx, provisioner, {
+      id: tenant.id,
+      databaseUser: tenant.database_user,
+      credentialsGeneration: tenant.credentials_generation,
+      credentialsKeyId: keyId,
     })
   }
   return tenants.length
+}
+
+/** Gives a tenant's login the password of the current application key. Doesn't need the earlier key. */
+export async function renewLogin(
+  ctx: Context,
+  provisioner: Provisioner,
+  tenant: Pick<Tenant, 'id' | 'databaseUser' | 'credentialsGeneration' | 'credentialsKeyId'>,
+): Promise<void> {
+  const password = ctx.keyring.tenantPassword(tenant.id, tenant.credentialsGeneration)
+  const account = { user: tenant.databaseUser, host: ctx.config.tenantUserHost, password }
+  const traits = await readTraits(provisioner)
+  await provisioner.run(`${accountSql(traits, account)}; ${passwordSql(traits, account)}`)
+  await inTransaction(ctx.platform, async (transaction) => {
+    const at = ctx.now()
+    await affectedBy(
+      transaction,
+      'update tenants set credentials_key_id = ?, updated_at = ? where id = ? and credentials_key_id = ?',
+      [ctx.keyring.currentId, at, tenant.id, tenant.credentialsKeyId],
+    )
+    await insertAudit(transaction, {
+      occurredAt: at,
+      actor: ctx.actor,
+      action: 'tenant.login_renewed',
+      objectType: 'tenant',
+      objectId: tenant.id,
+      tenantId: tenant.id,
+    })
+  })
 }
 
 /** The signing secrets, and those that still sign beside them while a rotation lasts. */

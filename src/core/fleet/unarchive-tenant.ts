@@ -6,10 +6,12 @@ import { getServerById } from '../servers/database-server-store.js'
 import { ChangeStatusInput, changeStatus } from '../tenants/change-status.js'
 import type { Tenant } from '../tenants/tenant.js'
 import { getTenant } from '../tenants/tenant-store.js'
+import { renewLogin } from './renew-secrets.js'
 
 /**
- * Takes an archived tenant back into the fleet, suspended, if its database is there and its own: it may have missed
- * migrations, and is opened by `reinstateTenant` when it has had them.
+ * Takes an archived tenant back into the fleet, suspended, if its database exists and is its own. It may have missed
+ * migrations: `reinstateTenant` opens it after they are applied. Renews its login if that depends on an earlier
+ * application key.
  *
  * @throws TENANT.NOT_FOUND, TENANT.INVALID_STATE, TENANT.DATABASE_MISSING, TENANT.DATABASE_NOT_OWNED
  */
@@ -21,6 +23,8 @@ export async function unarchiveTenant(ctx: Context, input: unknown): Promise<Ten
   const owner = await ownerOf(provisioner, tenant.database)
   if (owner === undefined) throw new AppError('TENANT.DATABASE_MISSING', slug)
   if (owner !== tenant.id) throw new AppError('TENANT.DATABASE_NOT_OWNED', slug)
+  // `keyring retire` leaves archived tenants out, so the earlier key may be gone
+  if (tenant.credentialsKeyId !== ctx.keyring.currentId) await renewLogin(ctx, provisioner, tenant)
   return changeStatus(ctx, input, {
     from: ['archived'],
     to: 'suspended',
