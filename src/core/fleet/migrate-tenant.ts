@@ -99,12 +99,13 @@ export async function migrateTenant(
       // a session that we lost may be at work still
       if (last !== undefined) await endOne(site, task, last)
       last = undefined
-      const db = await session.enter(task)
-      goneSince = undefined
-      if (next === 0) await assertKnexIsIdle(site, session, db, task)
-      const effect = await withLockRetries(site, session, task, step, () =>
-        doStep(site, db, task, step, progress.isSuspect),
-      )
+      // a lock on the marker table blocks the entry too
+      const effect = await withLockRetries(site, session, task, step, async () => {
+        const db = await session.enter(task)
+        goneSince = undefined
+        if (next === 0) await assertKnexIsIdle(site, session, db, task)
+        return doStep(site, db, task, step, progress.isSuspect)
+      })
       if (effect !== 'found' || step.direction === 'down') progress.done.push(step.migration.name)
       // at most one statement was cut off, and this one wasn't
       if (effect === 'run') progress.isSuspect = false
@@ -184,7 +185,7 @@ async function withLockRetries<T>(
 
 /**
  * `run`: the step was done now. `finished`: an attempt of ours that was cut off had done it. `found`:
- * somebody else had.
+ * it was already there.
  */
 type Effect = 'run' | 'finished' | 'found'
 

@@ -16,6 +16,7 @@ import { suspendTenant } from '../../../src/core/tenants/change-status.js'
 import { getTenant } from '../../../src/core/tenants/tenant-store.js'
 import {
   addMigrations,
+  bare,
   databaseOf,
   ledgerOf,
   type PlainMigration,
@@ -309,6 +310,50 @@ describe('a plan', () => {
       done: 3,
       failed: 3,
     })
+  })
+
+  test('waits for a lock on the table that names the owner of the database', async ({
+    ctx,
+    provisioner,
+    slugs,
+    newer,
+  }) => {
+    newer(NOTE)
+    const holders = slugs.map((slug) => bare(provisioner, databaseOf(ctx, slug)))
+    const all = (sql: string) =>
+      Promise.all(
+        holders.map(
+          (holder) =>
+            new Promise<void>((done, fail) =>
+              holder.query(sql, (error) => (error ? fail(error) : done())),
+            ),
+        ),
+      )
+    onTestFinished(() => {
+      for (const holder of holders) holder.destroy()
+    })
+    const waited: string[] = []
+    const { outcome } = await migrateFleet(
+      ctx,
+      { kind: 'new', wish: { slugs } },
+      {
+        terms: { canary: 0, concurrency: 1 },
+        // after the plan was made; the first tenant opens the session, the others are entered by it
+        confirm: async () => {
+          holders.shift()?.destroy()
+          await all('lock tables validonx_owner write')
+          return true
+        },
+        report: (event) => {
+          if (event.type !== 'retry') return
+          waited.push(event.tenant)
+          void all('unlock tables')
+        },
+      },
+    )
+
+    expect(outcome).toMatchObject({ status: 'done', done: 6, failed: 0 })
+    expect(waited.length).toBeGreaterThan(0)
   })
 
   test('a server that is away fails its own tenants alone', async ({ ctx, slugs, newer }) => {
