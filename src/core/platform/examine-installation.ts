@@ -51,7 +51,9 @@ export async function examineInstallation(ctx: Context): Promise<Examined[]> {
         area,
         state: 'fault',
         says: error.message,
-        next: 'its tenants cannot be served until it answers',
+        ...(error.code === 'DATABASE.UNREACHABLE'
+          ? { next: 'its tenants cannot be served until it can be reached' }
+          : {}),
       })
     }
   }
@@ -120,12 +122,7 @@ async function examineServer(
   found.push(encryption(provisioner, settings))
   found.push(await clock(ctx, provisioner))
   found.push(...limits(ctx, settings, tenants))
-  found.push(
-    ...okIfNone(
-      await examineSettings(ctx, provisioner),
-      'no setting of the server stands in the way',
-    ),
-  )
+  found.push(...okIfNone(await examineSettings(ctx, provisioner), 'no server setting is a problem'))
   found.push(await passwords(ctx, provisioner, server))
   found.push(...okIfNone(await examineOpenRights(provisioner), 'nothing is open to everybody'))
   const hasTemplate =
