@@ -2,7 +2,7 @@ import { type Context, connectionsPerTenant, PLATFORM_CONNECTIONS } from '../con
 import type { Provisioner } from '../db/provisioner.js'
 import { describeAddress } from '../db/server-address.js'
 import { findSettingFaults } from '../db/server-settings.js'
-import { quoteName, quoteUser } from '../db/sql.js'
+import { quoteName, quoteText, quoteUser } from '../db/sql.js'
 import { AppError } from '../errors.js'
 import { rehearse } from './rehearse-server.js'
 
@@ -94,7 +94,7 @@ const statements = (sql: readonly string[]): string => `${sql.join('; ')};`
 const closeSql = ({ db, user, host }: Grantee): string =>
   user === 'PUBLIC'
     ? `revoke all privileges on ${quoteName(db)}.* from public`
-    : `delete from mysql.db where user = '' and host = '${host}' and db = '${db.replaceAll('\\', '\\\\')}'; flush privileges`
+    : `delete from mysql.db where user = '' and host = ${quoteText(host)} and db = ${quoteText(db)}; flush privileges`
 
 /** What MariaDB's PUBLIC may do everywhere or with single tables; none where there is no such role. */
 async function publicRights(provisioner: Provisioner): Promise<string[]> {
