@@ -5,6 +5,8 @@ import { Keyring, newAppKey } from '../../src/core/crypto/keyring.js'
 import { openConnection } from '../../src/core/db/connect.js'
 import type { Provisioner } from '../../src/core/db/provisioner.js'
 import { parseDatabaseUrl } from '../../src/core/db/server-address.js'
+import { quoteUser } from '../../src/core/db/sql.js'
+import { formerRuntimeUser } from '../../src/core/db/user-names.js'
 import { enterTenant } from '../../src/core/tenants/scope.js'
 import { freshSlug, test as house, provision, runCli } from '../support/house.js'
 import { issueFor } from '../support/license.js'
@@ -190,6 +192,29 @@ test(
     ]
 
     expect(runs.map(({ exit, said }) => (exit === 0 ? 0 : said))).toEqual([0, 0, 0, 0, 0])
+  },
+)
+
+test(
+  'retire waits for sessions of the login that earlier versions made',
+  PATIENCE,
+  async ({ rotation, ids, provisioner, onTestFinished }) => {
+    await runCli(rotation.both, ['init'])
+    const user = formerRuntimeUser(rotation.a.VALIDONX_PLATFORM_DATABASE ?? '')
+    await provisioner.run(`create user ${quoteUser(user, '%')} identified by 'earlier-Login-1'`)
+    const { address } = provisioner.reach
+    const session = await openConnection({
+      address,
+      login: { user, password: 'earlier-Login-1' },
+      connectTimeoutMs: 5_000,
+    })
+    onTestFinished(() => session.destroy())
+    const retire = () => runCli(rotation.both, ['keyring', 'retire', ids.a])
+    const early = await retire()
+    session.destroy()
+    await expect.poll(async () => (await retire()).said, { timeout: 30_000 }).toBe('')
+
+    expect([early.exit, early.said]).toEqual([65, expect.stringContaining('VALIDONX_RUNTIME_URL')])
   },
 )
 

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex'
 import type { Pool, PoolConnection, QueryResult, RowDataPacket } from 'mysql2'
+import { isFailure } from '../driver-failure.js'
 import type { Log } from '../log.js'
 import {
   connectionOptions,
@@ -13,6 +14,16 @@ import {
 import { loadMysql } from './drivers.js'
 import { setUpSession } from './session-settings.js'
 import { runOn } from './statements.js'
+
+/** Whether this login may see the sessions of others, which takes the PROCESS privilege. */
+export const maySeeOthers = (provisioner: Provisioner): Promise<boolean> =>
+  provisioner.rows('select 1 from information_schema.innodb_trx limit 1').then(
+    () => true,
+    (error: unknown) => {
+      if (isFailure(error, 'privilege missing')) return false
+      throw error
+    },
+  )
 
 /**
  * The login that may create and drop databases and users, on one database server. Only `init`,

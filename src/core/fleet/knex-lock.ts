@@ -1,5 +1,5 @@
 import type { Knex } from 'knex'
-import type { Provisioner } from '../db/provisioner.js'
+import { maySeeOthers, type Provisioner } from '../db/provisioner.js'
 import { quoteName } from '../db/sql.js'
 import { rowsOf } from '../db/statements.js'
 import { isFailure } from '../driver-failure.js'
@@ -32,12 +32,7 @@ export async function findKnexSessions(
   own: ReadonlySet<number>,
 ): Promise<KnexSessions> {
   type Session = { Id: number; User: string; Host: string; db: string | null }
-  const mayLook = await provisioner
-    .rows('select 1 from information_schema.innodb_trx limit 1')
-    .then(
-      () => true,
-      () => false,
-    )
+  const mayLook = await maySeeOthers(provisioner)
   const sessions = await provisioner.rows<Session>('show full processlist')
   return {
     sessions: sessions

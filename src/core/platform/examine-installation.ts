@@ -1,6 +1,6 @@
 import type { Context } from '../context.js'
 import { readTraits } from '../db/database-account.js'
-import type { Provisioner } from '../db/provisioner.js'
+import { maySeeOthers, type Provisioner } from '../db/provisioner.js'
 import { assertProvisionerPrivileges } from '../db/provisioner-privileges.js'
 import { describeAddress } from '../db/server-address.js'
 import { assertSupported } from '../db/server-version.js'
@@ -164,11 +164,7 @@ async function readSettings(provisioner: Provisioner): Promise<Settings> {
 }
 
 async function seesOthers(provisioner: Provisioner): Promise<Found> {
-  const sees = await provisioner.rows('select 1 from information_schema.innodb_trx limit 1').then(
-    () => true,
-    () => false,
-  )
-  return sees
+  return (await maySeeOthers(provisioner))
     ? { state: 'ok', says: 'it may see who holds locks, and how large tenants are' }
     : {
         state: 'warning',

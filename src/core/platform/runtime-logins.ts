@@ -8,9 +8,9 @@ import {
   readTraits,
   type ServerTraits,
 } from '../db/database-account.js'
-import type { Provisioner } from '../db/provisioner.js'
+import { maySeeOthers, type Provisioner } from '../db/provisioner.js'
 import { quoteName, quoteUser } from '../db/sql.js'
-import { rowsOf } from '../db/statements.js'
+import { affectedBy, rowsOf } from '../db/statements.js'
 import { formerRuntimeUser, runtimeUser } from '../db/user-names.js'
 import { AppError } from '../errors.js'
 import { runtimePrivileges } from './runtime-privileges.js'
@@ -42,14 +42,11 @@ export async function grantRuntimeLogins(
     await provisioner.run(passwordSql(traits, accountOf(ctx, currentId)))
     await assertNoMore(ctx)
   })
-  await db('platform_settings')
-    .insert({
-      name: `${SETTING}${currentId}`,
-      value: runtimeUser(ctx.config.platformDatabase, currentId),
-      updated_at: ctx.now(),
-    })
-    .onConflict('name')
-    .ignore()
+  await affectedBy(
+    db,
+    'insert into platform_settings (name, value, updated_at) values (?, ?, ?) on duplicate key update name = name',
+    [`${SETTING}${currentId}`, runtimeUser(ctx.config.platformDatabase, currentId), ctx.now()],
+  )
   return [...recorded].filter((keyId) => keyId !== currentId)
 }
 
@@ -67,22 +64,33 @@ export async function recordedLogins(db: PlatformDb): Promise<string[]> {
 export async function dropRuntimeLogin(ctx: Context, keyId: string): Promise<void> {
   const { platformDatabase, tenantUserHost } = ctx.config
   const provisioner = await ctx.provisioner()
-  for (const user of [runtimeUser(platformDatabase, keyId), formerRuntimeUser(platformDatabase)])
+  for (const user of loginsOf(ctx, keyId))
     await provisioner.run(`drop user if exists ${quoteUser(user, tenantUserHost)}`)
   await provisioner.withDatabase(platformDatabase, (db: PlatformDb) =>
-    db('platform_settings')
-      .where({ name: `${SETTING}${keyId}` })
-      .delete(),
+    affectedBy(db, 'delete from platform_settings where name = ?', [`${SETTING}${keyId}`]),
   )
 }
 
-/** How many sessions the runtime login of an application key has open, as far as the provisioner may see. */
+/**
+ * Counts the open sessions of the logins that `dropRuntimeLogin` drops. Without the PROCESS privilege the
+ * provisioner can't see them, and the count is 0.
+ */
 export async function countRuntimeSessions(ctx: Context, keyId: string): Promise<number> {
-  const user = runtimeUser(ctx.config.platformDatabase, keyId)
+  const users = loginsOf(ctx, keyId)
   const provisioner = await ctx.provisioner()
   const sessions = await provisioner.rows<{ User: string }>('show processlist')
-  return sessions.filter(({ User }) => User === user).length
+  return sessions.filter(({ User }) => users.includes(User)).length
 }
+
+/** Whether the provisioner may see the sessions of other logins, which takes the PROCESS privilege. */
+export const maySeeRuntimeSessions = async (ctx: Context): Promise<boolean> =>
+  maySeeOthers(await ctx.provisioner())
+
+/** The key's runtime login, and the one that earlier versions shared between keys. */
+const loginsOf = ({ config: { platformDatabase } }: Context, keyId: string): string[] => [
+  runtimeUser(platformDatabase, keyId),
+  formerRuntimeUser(platformDatabase),
+]
 
 async function grantRuntimeLogin(
   ctx: Context,

@@ -1,4 +1,5 @@
 import { retireAppKey } from '../../../core/platform/retire-app-key.js'
+import { maySeeRuntimeSessions } from '../../../core/platform/runtime-logins.js'
 import { createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
 
@@ -12,8 +13,14 @@ export const keyringRetire = (runtime: Runtime) =>
     ],
   })
     .argument('<key id>', 'as "keyring status" shows it')
+    .option('--yes', "retire it even if this login can't see whether processes still need it")
     .action(
-      withContext(runtime, async ({ ctx, terminal }, keyId: string) => {
+      withContext(runtime, async ({ ctx, terminal }, keyId: string, { yes }: { yes?: true }) => {
+        const question =
+          "The provisioner's login lacks the PROCESS privilege, so open sessions of the key's runtime login can't be seen. Drop that login?"
+        if (!yes && !(await maySeeRuntimeSessions(ctx)))
+          if (!(await terminal.confirm(question, '--yes')))
+            return terminal.note('Nothing was done.')
         const { tenantLogins, webhookSecrets, serverLogins } = await retireAppKey(ctx, keyId)
         const moved = {
           tenant_logins: tenantLogins,
