@@ -12,6 +12,7 @@ import { assertProvisionerPrivileges } from '../db/provisioner-privileges.js'
 import { formatDatabaseUrl } from '../db/server-address.js'
 import { assertSupported } from '../db/server-version.js'
 import { quoteName } from '../db/sql.js'
+import { affectedBy } from '../db/statements.js'
 import { inTransaction } from '../db/transaction.js'
 import { AppError } from '../errors.js'
 import { insertAudit } from '../events/audit-store.js'
@@ -198,14 +199,15 @@ async function prepareTemplate(
 }
 
 async function markReady(ctx: Context, db: PlatformDb): Promise<void> {
-  const rows = [
-    { name: READY_SETTINGS.readyFor, value: newestPlatformMigration() },
-    { name: READY_SETTINGS.appKeyId, value: ctx.keyring.currentId },
-  ]
-  await db('platform_settings')
-    .insert(rows.map((row) => ({ ...row, updated_at: ctx.now() })))
-    .onConflict('name')
-    .merge()
+  const at = ctx.now()
+  await affectedBy(
+    db,
+    'insert into platform_settings (name, value, updated_at) values (?, ?, ?), (?, ?, ?) on duplicate key update value = values(value), updated_at = values(updated_at)',
+    [
+      ...[READY_SETTINGS.readyFor, newestPlatformMigration(), at],
+      ...[READY_SETTINGS.appKeyId, ctx.keyring.currentId, at],
+    ],
+  )
 }
 
 async function insertMissingPlans(db: PlatformDb, at: Date): Promise<string[]> {
@@ -251,17 +253,10 @@ async function insertPlan(
 }
 
 async function registerFirstServer(db: PlatformDb, version: string, at: Date): Promise<void> {
-  if (await db('database_servers').first('id').where({ name: FIRST_SERVER })) {
-    await db('database_servers').where({ name: FIRST_SERVER }).update({ version, updated_at: at })
-    return
-  }
-  await db('database_servers').insert({
-    id: newId(),
-    name: FIRST_SERVER,
-    capacity: DEFAULT_CAPACITY,
-    accepts_tenants: true,
-    version,
-    created_at: at,
-    updated_at: at,
-  })
+  await affectedBy(
+    db,
+    `insert into database_servers (id, name, capacity, accepts_tenants, version, created_at, updated_at) values (?, ?, ?, true, ?, ?, ?)
+      on duplicate key update version = values(version), updated_at = values(updated_at)`,
+    [newId(), FIRST_SERVER, DEFAULT_CAPACITY, version, at, at],
+  )
 }

@@ -7,7 +7,7 @@ import type { Action } from '../events/actions.js'
 import { insertAudit } from '../events/audit-store.js'
 import { parse } from '../parse.js'
 import { slugSchema, TENANT_STATUSES, type Tenant, type TenantStatus } from './tenant.js'
-import { getTenant, setTenantStatus } from './tenant-store.js'
+import { getTenant, lockTenantStatus, setTenantStatus } from './tenant-store.js'
 
 export const ChangeStatusInput = z.strictObject({
   slug: slugSchema,
@@ -85,8 +85,10 @@ export async function changeStatus(
   if (tenant.status === to) return tenant
   const at = ctx.now()
   await inTransaction(ctx.platform, async (transaction) => {
+    const before = await lockTenantStatus(transaction, tenant.id)
+    if (before === to) return
     if (!(await setTenantStatus(transaction, tenant.id, from, to, at, reason))) {
-      throw new AppError('TENANT.INVALID_STATE', slug, tenant.status)
+      throw new AppError('TENANT.INVALID_STATE', slug, before)
     }
     await insertAudit(transaction, {
       occurredAt: at,
@@ -96,7 +98,7 @@ export async function changeStatus(
       objectId: tenant.id,
       tenantId: tenant.id,
       changes: {
-        before: { status: tenant.status },
+        before: { status: before },
         after: { status: to, ...(reason ? { reason } : {}) },
       },
     })

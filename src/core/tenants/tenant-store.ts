@@ -1,5 +1,5 @@
 import type { PlatformDb } from '../db/connect.js'
-import { rowsOf } from '../db/statements.js'
+import { affectedBy, rowsOf } from '../db/statements.js'
 import { AppError } from '../errors.js'
 import type { Tenant, TenantStatus } from './tenant.js'
 
@@ -109,7 +109,18 @@ export async function insertTenant(db: PlatformDb, tenant: Tenant): Promise<void
   })
 }
 
-/** Moves a tenant from one of the named states; answers false where it was in none of them. */
+/** Returns the status that a tenant has for the rest of the caller's transaction. */
+export async function lockTenantStatus(db: PlatformDb, tenantId: string): Promise<TenantStatus> {
+  const [row] = await rowsOf<{ status: TenantStatus }>(
+    db,
+    'select status from tenants where id = ? for update',
+    [tenantId],
+  )
+  if (!row) throw new AppError('TENANT.NOT_FOUND', tenantId)
+  return row.status
+}
+
+/** Moves a tenant from one of the named states. Returns false if it was in none of them. */
 export async function setTenantStatus(
   db: PlatformDb,
   tenantId: string,
@@ -118,18 +129,16 @@ export async function setTenantStatus(
   at: Date,
   reason?: string,
 ): Promise<boolean> {
-  const moved = await db('tenants')
-    .where({ id: tenantId })
-    .whereIn('status', [...from])
-    .update({
-      status: to,
-      status_reason: reason?.slice(0, 255) ?? null,
-      updated_at: at,
-      ...(to === 'active'
-        ? { activated_at: db.raw('coalesce(activated_at, ?)', [at]), suspended_at: null }
-        : {}),
-      ...(to === 'suspended' ? { suspended_at: at } : {}),
-    })
+  const stamps: Partial<Record<TenantStatus, string>> = {
+    active: ', activated_at = coalesce(activated_at, ?), suspended_at = null',
+    suspended: ', suspended_at = ?',
+  }
+  const stamp = stamps[to] ?? ''
+  const moved = await affectedBy(
+    db,
+    `update tenants set status = ?, status_reason = ?, updated_at = ?${stamp} where id = ? and status in (${from.map(() => '?').join(', ')})`,
+    [to, reason?.slice(0, 255) ?? null, at, ...(stamp === '' ? [] : [at]), tenantId, ...from],
+  )
   return moved === 1
 }
 
