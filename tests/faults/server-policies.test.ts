@@ -139,6 +139,8 @@ describe('a server that cannot hold tenants', () => {
 
     ['default_table_encryption', 'ON'],
     ['validate_password.length', '64'],
+    ['validate_password.number_count', '2'],
+    ['simple_password_check_digits', '2'],
   ] as const)(
     'is refused by init and server add before they make anything: %s=%s',
     async ([setting, value], { server, home, fresh, skip }) => {

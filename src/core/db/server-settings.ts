@@ -29,9 +29,9 @@ const isOn = (value: string | undefined): boolean =>
 const hasHostName = ({ accountHost }: SettingWishes): boolean =>
   accountHost !== 'localhost' && !/^[\d.%:/_a-f]+$/i.test(accountHost)
 
-/** Derived passwords have 47 characters, among them one special character at least. */
+/** Derived passwords have 47 characters, among them at least one of each class. */
 const PASSWORD_LENGTH = 47
-const MOST_SPECIAL_CHARACTERS = 1
+const SURE_OF_EACH_CLASS = 1
 const SMALLEST_PACKET = 4_194_304
 /** Index entries on smaller pages are shorter than ours. */
 const SMALLEST_PAGE = 16_384
@@ -121,18 +121,41 @@ const RULES: readonly Rule[] = [
   ...[
     'validate_password.special_char_count',
     'validate_password_special_char_count',
+    'validate_password.number_count',
+    'validate_password_number_count',
+    'validate_password.mixed_case_count',
+    'validate_password_mixed_case_count',
     'simple_password_check_other_characters',
+    'simple_password_check_digits',
+    'simple_password_check_letters_same_case',
   ].map(
     (setting): Rule => ({
       setting,
-      isFault: (value) => Number(value) > MOST_SPECIAL_CHARACTERS,
-      says: `some derived passwords have only ${MOST_SPECIAL_CHARACTERS} special character`,
-      next: `lower it to ${MOST_SPECIAL_CHARACTERS}`,
+      isFault: (value) => Number(value) > SURE_OF_EACH_CLASS,
+      says: `some derived passwords have only ${SURE_OF_EACH_CLASS} such character`,
+      next: `lower it to ${SURE_OF_EACH_CLASS}`,
+    }),
+  ),
+  ...['validate_password.dictionary_file', 'validate_password_dictionary_file'].map(
+    (setting): Rule => ({
+      setting,
+      isFault: (value, values) =>
+        value !== '' &&
+        /^(strong|2)$/i.test(values.get(setting.replace('dictionary_file', 'policy')) ?? ''),
+      says: 'the policy STRONG refuses derived passwords that happen to contain a word from it',
+      next: 'set the policy to MEDIUM, or the file to nothing',
     }),
   ),
 ]
 
-const NAMES = [...new Set([...RULES.map(({ setting }) => setting), 'log_bin'])]
+const NAMES = [
+  ...new Set([
+    ...RULES.map(({ setting }) => setting),
+    'log_bin',
+    'validate_password.policy',
+    'validate_password_policy',
+  ]),
+]
 
 /** Reads the settings that matter, in one statement, and returns those that stop validonx. */
 export async function findSettingFaults(
