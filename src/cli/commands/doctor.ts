@@ -72,7 +72,7 @@ async function examine(
         area: 'platform',
         state: 'fault',
         says: `${message} [${code}]`,
-        next: 'as the sentence says',
+        next: 'fix this, then run "validonx doctor" again',
       }
     })
   try {
@@ -85,7 +85,7 @@ async function examine(
       area: 'database',
       state: 'fault',
       says: `${message} [${code}]`,
-      next: 'as the sentence says',
+      next: 'fix this, then run "validonx doctor" again',
     }
     return platform.says.startsWith(message) ? [settings, platform] : [settings, platform, whole]
   }

@@ -51,9 +51,10 @@ export async function examineInstallation(ctx: Context): Promise<Examined[]> {
         area,
         state: 'fault',
         says: error.message,
-        ...(error.code === 'DATABASE.UNREACHABLE'
-          ? { next: 'its tenants cannot be served until it can be reached' }
-          : {}),
+        next:
+          error.code === 'DATABASE.UNREACHABLE'
+            ? 'its tenants cannot be served until it can be reached'
+            : 'fix this, then run "validonx doctor" again',
       })
     }
   }
