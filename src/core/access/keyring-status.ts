@@ -2,6 +2,7 @@ import type { Context } from '../context.js'
 import type { PlatformDb } from '../db/connect.js'
 import { rowsOf } from '../db/statements.js'
 import { AppError } from '../errors.js'
+import { plural } from '../plural.js'
 import { countByAppKey } from './api-key-store.js'
 
 export type AppKeyStatus = {
@@ -100,24 +101,19 @@ export async function assertRetirable(ctx: Context, keyId: string): Promise<void
     (each) => each.keyId === keyId && each.role !== 'current',
   )
   if (!status) throw new AppError('KEYRING.UNKNOWN', keyId)
-  const left = [
-    [
-      status.apiKeys,
-      'API key',
-      ' that was not used since',
-      'API keys',
-      ' that were not used since',
-    ],
-    [status.tenantLogins, 'login of a tenant', '', 'logins of tenants', ''],
-    [status.webhookSecrets, 'webhook secret', '', 'webhook secrets', ''],
-    [status.serverLogins ?? 0, 'login of a database server', '', 'logins of database servers', ''],
-    [status.auditKeys, 'key of the audit chain', ' ("validonx init" seals it again)', '', ''],
-  ] as const
-  const named = left
-    .filter(([count]) => count > 0)
-    .map(([count, one, oneMore, many, manyMore]) =>
-      count === 1 ? `1 ${one}${oneMore}` : `${count} ${many}${manyMore}`,
-    )
+  const serverLogins = status.serverLogins ?? 0
+  const named = [
+    status.apiKeys > 0 &&
+      plural(
+        status.apiKeys,
+        'API key that was not used since',
+        'API keys that were not used since',
+      ),
+    status.tenantLogins > 0 && plural(status.tenantLogins, 'tenant login'),
+    status.webhookSecrets > 0 && plural(status.webhookSecrets, 'webhook secret'),
+    serverLogins > 0 && plural(serverLogins, 'database server login'),
+    status.auditKeys > 0 && 'the key of the audit chain ("validonx init" seals it again)',
+  ].filter((each) => each !== false)
   if (named.length > 0) {
     throw new AppError('KEYRING.IN_USE', keyId, named.join(', ')).with({
       api_keys: status.apiKeys,
