@@ -462,7 +462,7 @@ async function strayDatabase(
     }
   const owner = await findOwner(provisioner, name)
   const mark =
-    owner === undefined ? ' and bears no mark of one' : `; its mark names tenant id ${owner}`
+    owner === undefined ? ' and has no owner marker' : `; its marker names tenant ID ${owner}`
   return {
     kind: 'orphan database',
     name,

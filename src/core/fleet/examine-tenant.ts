@@ -100,7 +100,7 @@ function findingsOf(standing: Standing, tenant: Tenant, plan: Plan | undefined):
   if (Number(standing.differences) > 0)
     findings.push({
       check: 'usage counters',
-      says: `${plural(Number(standing.differences), 'counter')} of it differ from what its events come to`,
+      says: `${plural(Number(standing.differences), 'counter')} ${Number(standing.differences) === 1 ? "doesn't" : "don't"} match its recorded events`,
       next: `validonx usage rebuild --tenant ${tenant.slug}`,
       remedy: 'rebuild usage',
     })

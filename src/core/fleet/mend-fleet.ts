@@ -77,7 +77,7 @@ export function planMendings({ tenants, findings }: FleetHealth): Mending[] {
 }
 
 /**
- * Does one of them, then looks again. Safe to repeat; what is right is left as it is.
+ * Applies one repair, then checks it. Idempotent.
  *
  * @returns what is still wrong; undefined if it is repaired
  */

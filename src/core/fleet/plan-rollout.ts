@@ -118,7 +118,7 @@ async function planRollback(ctx: Context, wish: Wish): Promise<RolloutPlan> {
   return assemble(ctx, tenants, ledgers, goingBackTo(target))
 }
 
-/** The newest migration that the fleet has after so many steps back. @throws ROLLOUT.STEPS_TOO_MANY */
+/** The newest migration that the fleet has after this many steps back. @throws ROLLOUT.STEPS_TOO_MANY */
 function floorOf(ledgers: ReadonlyMap<string, Ledger | AppError>, steps: number): string {
   const had = new Set<string>()
   for (const ledger of ledgers.values())

@@ -18,8 +18,8 @@ export type Undoable = {
 /**
  * Finds the rollout with this id, or the last one that was not taken back. Goes through the rollouts
  * from the newest to the oldest: a migration that a later rollout applied or took back in a tenant
- * doesn't count for an earlier one. A rollout that applied nothing is found too, so that nobody takes
- * back the one before it by mistake.
+ * doesn't count for an earlier one. A rollout that applied nothing is returned too, so that a rollback
+ * never hits the one before it by mistake.
  *
  * @throws ROLLOUT.NOT_FOUND, ROLLOUT.IS_ROLLBACK; ROLLOUT.NOT_RECORDED if a rollout of an earlier
  *   version is in the way

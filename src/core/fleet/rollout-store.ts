@@ -282,7 +282,7 @@ export async function countByStatus(
   return Object.fromEntries(rows.map(({ status, count }) => [status, Number(count)]))
 }
 
-/** As `isCutOff` has it. */
+/** SQL form of `isCutOff`. */
 const CUT_OFF =
   "(rollout_tenants.status = 'running' or (rollout_tenants.status = 'failed' and rollout_tenants.cut_off))"
 

@@ -36,7 +36,7 @@ const previousKey = ({ keyId, ...counts }: AppKeyStatus): Examined => ({
   says: `a rotation is under way: ${named(counts) || 'nothing'} still on ${keyId}`,
 })
 
-/** `3 API keys, 1 tenant login`; nothing for what is none. */
+/** `3 API keys, 1 tenant login`; omits zero counts. */
 const named = (counts: Omit<AppKeyStatus, 'keyId' | 'role'>): string =>
   (
     [

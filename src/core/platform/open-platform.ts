@@ -67,7 +67,7 @@ export async function openPlatform(config: Config, options: OpenOptions): Promis
     access: forRole(found.access, options.role),
   })
   try {
-    // what is missing of an embedded platform can only be told, and made, by the login that makes databases
+    // only the provisioner's login can see and create what an embedded platform lacks
     if (found.access.embeddedHome !== undefined) await readyEmbedded(ctx, found, options)
     else await assertReady(ctx)
     return { ctx, startedServer: found.startedServer }

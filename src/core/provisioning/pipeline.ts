@@ -60,7 +60,7 @@ export async function runStages(
       await recordFailure(job, stage.name, changes, thrown)
       throw stopped(thrown, tenant.slug, stage.name)
     }
-    // a check that can't ask says nothing of its stage, whose record stays as it is
+    // if a check can't run, its stage's record is left unchanged
     const isThere = async () =>
       finished.has(stage.name) &&
       (await stage.check(job).catch((thrown: unknown) => fail(thrown, unwritten)))

@@ -46,8 +46,8 @@ export const OverrideInput = z.strictObject({
 })
 
 /**
- * Grants a tenant something beside its plan, until it is taken back, also across changes of the plan.
- * Returns everything that the tenant is granted now.
+ * Grants a tenant something in addition to its plan. It survives plan changes until it is removed.
+ * Returns all of the tenant's grants.
  *
  * @throws ENTITLEMENTS.UNKNOWN, VALIDATION.FAILED, SUBSCRIPTION.NOT_FOUND
  */

@@ -292,7 +292,7 @@ describe('the fleet', () => {
         ['orphan database', orphan],
         ['orphan user', user],
       ])
-      expect(after.findings[0]?.says).toContain('bears no mark')
+      expect(after.findings[0]?.says).toContain('has no owner marker')
       expect(strays(atLast)).toEqual([])
       for (const { kind, next } of health.findings)
         if (kind === 'scratch database' || kind === 'stale lease')
