@@ -1,3 +1,5 @@
+import { scrub } from './scrub.js'
+
 /**
  * What an error of the database driver means. Classified by errno, SQLSTATE and phase, never by the
  * driver's `code`, which mislabels several of MariaDB's numbers. Of the servers' error tables only
@@ -36,9 +38,11 @@ export type FailureKind =
 export type DriverFailure = {
   readonly kind: FailureKind
   readonly errno: number | undefined
-  /** A server or login, as far as the driver tells. */
+  /** A login or server, as far as the error names one. */
   readonly where: string
-  /** The server's own words, without any statement or bound value. */
+  /** The login that the server names ('user'@'host'); it leaves it out of many errors. */
+  readonly login: string | undefined
+  /** The server's own words, scrubbed: some quote a part of the statement. */
   readonly sentence: string
   /** What failed, if `kind` is "tls", and the names in the server's certificate if they were the reason. */
   readonly tls?: { readonly check: TlsCheck; readonly names: readonly string[] }
@@ -303,11 +307,15 @@ function read(error: DriverError): DriverFailure | undefined {
     (/connection is in closed state|Connection lost/.test(message) ? 'connection lost' : undefined)
   if (!kind) return undefined
   const said = typeof error.sqlMessage === 'string' ? error.sqlMessage : ''
+  const login = /'[^']*'@'[^']*'/.exec(said)?.[0]
   return {
     kind,
     errno,
-    where: whereOf(error, said),
-    sentence: said || (kind === 'tls' && String(handshakeErrorOf(error).message ?? '')) || code,
+    where: login ?? addressOf(error) ?? 'the configured address',
+    login,
+    sentence: scrub(
+      said || (kind === 'tls' && String(handshakeErrorOf(error).message ?? '')) || code,
+    ),
     ...(kind === 'tls'
       ? { tls: fromServer ? { check: 'required', names: [] } : tlsFailureOf(error, code) }
       : {}),
@@ -384,11 +392,8 @@ function namesIn(certificate: unknown): string[] {
     .slice(0, 5)
 }
 
-/** A login as the server names it ('user'@'host'), else an address, else a plain phrase. */
-function whereOf(error: DriverError, said: string): string {
-  const login = /'[^']*'@'[^']*'/.exec(said)?.[0]
-  if (login) return login
-  if (typeof error.address !== 'string') return 'the configured address'
+function addressOf(error: DriverError): string | undefined {
+  if (typeof error.address !== 'string') return undefined
   const address = error.address.includes(':') ? `[${error.address}]` : error.address
   return typeof error.port === 'number' ? `${address}:${error.port}` : error.address
 }

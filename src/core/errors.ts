@@ -12,6 +12,9 @@ type Entry<Args extends unknown[]> = {
 
 const entry = <Args extends unknown[]>(row: Entry<Args>): Entry<Args> => row
 
+/** The server leaves the login out of some errors. */
+const named = (login: string | undefined): string => (login === undefined ? '' : ` ${login}`)
+
 const OFF = 'or set VALIDONX_DATABASE_TLS=off on a network that you trust'
 
 /** What failed in a TLS handshake, and what to do about it. */
@@ -130,16 +133,16 @@ export const catalogue = {
   'DATABASE.ACCESS_DENIED': entry({
     status: 503,
     exit: 77,
-    say: (login: string) =>
-      `The database server refused the login ${login}. Check the user and the password, and whether the account needs TLS or a client certificate (VALIDONX_DATABASE_TLS, VALIDONX_DATABASE_CERT).`,
+    say: (login: string | undefined) =>
+      `The database server refused the login${named(login)}. Check the user and the password, and whether the account needs TLS or a client certificate (VALIDONX_DATABASE_TLS, VALIDONX_DATABASE_CERT).`,
   }),
   'DATABASE.PRIVILEGES_MISSING': entry({
     status: 503,
     exit: 77,
-    say: (login: string, missing: string | readonly string[]) =>
+    say: (login: string | undefined, missing: string | readonly string[]) =>
       typeof missing === 'string'
-        ? `The login ${login} lacks privileges: ${missing}. Grant them and run the command again.`
-        : `The login ${login} lacks privileges. As an administrator of the database server, run:\n${missing.map((grant) => `  ${grant};`).join('\n')}`,
+        ? `The login${named(login)} lacks privileges: ${missing}. Grant them and run the command again.`
+        : `The login${named(login)} lacks privileges. As an administrator of the database server, run:\n${missing.map((grant) => `  ${grant};`).join('\n')}`,
   }),
   'DATABASE.TLS_REFUSED': entry({
     status: 503,
@@ -227,20 +230,20 @@ export const catalogue = {
   'DATABASE.ACCOUNT_LOCKED': entry({
     status: 503,
     exit: 77,
-    say: (login: string) =>
-      `The database account ${login} is locked. "validonx init" unlocks the runtime login, "validonx tenant health --all --fix" those of tenants; unlock others with ALTER USER … ACCOUNT UNLOCK.`,
+    say: (login: string | undefined) =>
+      `The database account${named(login)} is locked. "validonx init" unlocks the runtime login, "validonx tenant health --all --fix" those of tenants; unlock others with ALTER USER … ACCOUNT UNLOCK.`,
   }),
   'DATABASE.PASSWORD_EXPIRED': entry({
     status: 503,
     exit: 77,
-    say: (login: string) =>
-      `The password of the database account ${login} has expired. "validonx init" renews the runtime login, "validonx tenant health --all --fix" those of tenants; for others use ALTER USER … PASSWORD EXPIRE NEVER.`,
+    say: (login: string | undefined) =>
+      `The password of the database account${named(login)} has expired. "validonx init" renews the runtime login, "validonx tenant health --all --fix" those of tenants; for others use ALTER USER … PASSWORD EXPIRE NEVER.`,
   }),
   'DATABASE.PASSWORD_REFUSED': entry({
     status: 503,
     exit: 78,
-    say: (login: string) =>
-      `The database server's password policy refuses the password for ${login}. Passwords are derived from the application key: relax the policy (validate_password, simple_password_check, cracklib_password_check, password_reuse_check) for this account.`,
+    say: (login: string | undefined) =>
+      `The database server's password policy refuses the password${login === undefined ? '' : ` for ${login}`}. Passwords are derived from the application key: relax the policy (validate_password, simple_password_check, cracklib_password_check, password_reuse_check) for this account.`,
   }),
   'DATABASE.HOST_REFUSED': entry({
     status: 503,
@@ -251,8 +254,8 @@ export const catalogue = {
   'DATABASE.AUTH_UNSUPPORTED': entry({
     status: 503,
     exit: 77,
-    say: (login: string) =>
-      `The database account ${login} uses an authentication method that the server and validonx do not share. Use caching_sha2_password (MySQL) or mysql_native_password (MariaDB).`,
+    say: (login: string | undefined) =>
+      `The database account${named(login)} uses an authentication method that the server and validonx do not share. Use caching_sha2_password (MySQL) or mysql_native_password (MariaDB).`,
   }),
   'REDIS.UNREACHABLE': entry({
     status: 503,
@@ -1036,24 +1039,24 @@ export const tlsRefused = (server: string, { tls }: DriverFailure): AppError =>
   new AppError('DATABASE.TLS_REFUSED', server, tls?.check ?? 'other', tls?.names ?? [])
 
 function asDatabaseError(failure: DriverFailure): AppError {
-  const { kind, errno, where, sentence } = failure
+  const { kind, errno, where, login, sentence } = failure
   switch (kind) {
     case 'unreachable':
       return new AppError('DATABASE.UNREACHABLE', where)
     case 'access denied':
-      return new AppError('DATABASE.ACCESS_DENIED', where)
+      return new AppError('DATABASE.ACCESS_DENIED', login)
     case 'account locked':
-      return new AppError('DATABASE.ACCOUNT_LOCKED', where)
+      return new AppError('DATABASE.ACCOUNT_LOCKED', login)
     case 'password expired':
-      return new AppError('DATABASE.PASSWORD_EXPIRED', where)
+      return new AppError('DATABASE.PASSWORD_EXPIRED', login)
     case 'password refused':
-      return new AppError('DATABASE.PASSWORD_REFUSED', where)
+      return new AppError('DATABASE.PASSWORD_REFUSED', login)
     case 'host refused':
       return new AppError('DATABASE.HOST_REFUSED')
     case 'authentication unsupported':
-      return new AppError('DATABASE.AUTH_UNSUPPORTED', where)
+      return new AppError('DATABASE.AUTH_UNSUPPORTED', login)
     case 'privilege missing':
-      return new AppError('DATABASE.PRIVILEGES_MISSING', where, sentence)
+      return new AppError('DATABASE.PRIVILEGES_MISSING', login, sentence)
     case 'tls':
       return tlsRefused(where, failure)
     case 'too many connections':

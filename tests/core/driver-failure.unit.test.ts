@@ -226,3 +226,34 @@ describe('a refusal of the server', () => {
     expect(asAppError(thrown({ errno, sqlState }, sentence)).code).toBe(code)
   })
 })
+
+describe('an error in which the server names no login', () => {
+  const sentences: readonly [number, string, string][] = [
+    [1820, 'You must SET PASSWORD', 'The password of the database account has expired.'],
+    [1862, 'Your password has expired.', 'The password of the database account has expired.'],
+    [1819, 'Your password does not satisfy', 'policy refuses the password. Passwords are'],
+    [1251, 'Client does not support', 'The database account uses an authentication method'],
+    [1524, 'Plugin is not loaded', 'The database account uses an authentication method'],
+    [4151, 'Access denied, this account is locked', 'The database account is locked.'],
+    [1227, 'you need the SUPER privilege', 'The login lacks privileges: you need the SUPER'],
+  ]
+
+  test.for(sentences)('%i makes a complete sentence', ([errno, said, expected]) => {
+    expect(asAppError(thrown({ errno, sqlState: 'HY000' }, said)).message).toContain(expected)
+  })
+
+  test('and one in which it does names it', () => {
+    const said = "Access denied for user 'vx_a'@'10.0.0.1'"
+    expect(asAppError(thrown({ errno: 1045, sqlState: '28000' }, said)).message).toContain(
+      "refused the login 'vx_a'@'10.0.0.1'. Check",
+    )
+  })
+})
+
+test('what the server says is scrubbed, also where it quotes a statement', () => {
+  const password = `${'a'.repeat(43)}.aA1`
+  const said = `You have an error in your SQL syntax near 'by '${password}'' at line 1`
+  const failure = causeOf(thrown({ errno: 1064, sqlState: '42000' }, said))
+
+  expect(failure?.sentence).toBe("You have an error in your SQL syntax near 'by '***'' at line 1")
+})
