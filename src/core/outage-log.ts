@@ -1,4 +1,5 @@
 import { causeOf, isFailure } from './driver-failure.js'
+import { AppError } from './errors.js'
 import type { Log, LogFields } from './log.js'
 
 const PROBE_EVERY_MS = 1_000
@@ -29,6 +30,7 @@ export function createOutageLog(
   let remindAt = 0
   let endedAt = Number.NEGATIVE_INFINITY
   let isRepeated = false
+  let isLooking = false
 
   const fail = (error: unknown) => {
     const now = performance.now()
@@ -52,10 +54,14 @@ export function createOutageLog(
       remindAt = asked + remindEveryMs
       log.warn('the database is still away', totals())
     }
+    // a probe that hangs holds a connection: the next ones would take the others
+    if (isLooking) return
+    isLooking = true
     const isBack = await (probe?.() ?? Promise.reject(new Error('no probe'))).then(
       () => true,
       () => false,
     )
+    isLooking = false
     // after a relapse the failures themselves must have stopped, too
     const quiet = performance.now() - lastFailureAt
     if (!isBack || lastFailureAt > asked || (isRepeated && quiet < SAME_OUTAGE_MS) || !timer) return
@@ -86,9 +92,13 @@ export function createOutageLog(
   }
 }
 
-/** A pool that is exhausted is part of an outage, but doesn't begin one. */
+/**
+ * A pool that is exhausted is part of an outage, but doesn't begin one. What is wrong with one tenant is
+ * no outage, whatever its cause.
+ */
 const isOutage = (error: unknown, isAway: boolean): boolean =>
-  isFailure(
+  !(error instanceof AppError && error.code.startsWith('TENANT.')) &&
+  (isFailure(
     error,
     'unreachable',
     'connection lost',
@@ -99,7 +109,7 @@ const isOutage = (error: unknown, isAway: boolean): boolean =>
     'host refused',
     'tls',
   ) ||
-  (isAway && isFailure(error, 'too many connections'))
+    (isAway && isFailure(error, 'too many connections')))
 
 /** The driver's failure, without a stack. */
 function reasonOf(error: unknown): LogFields {

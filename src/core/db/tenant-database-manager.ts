@@ -10,6 +10,7 @@ import {
   type Lent,
   type Target,
 } from './connection-budget.js'
+import { isLoginRefused } from './database-account.js'
 import type { Login, ServerAddress } from './server-address.js'
 
 /** Where a tenant's database is, and which generation of its credentials opens it. */
@@ -183,7 +184,7 @@ export class TenantDatabaseManager {
       return await budget.take(isForOneRead ? readTarget : target)
     } catch (error) {
       if (this.#reportNotOwned(tenant, error)) throw error
-      if (isFailure(error, 'access denied', 'privilege missing', 'missing')) {
+      if (isLoginRefused(error) || isFailure(error, 'privilege missing', 'missing')) {
         throw new AppError('TENANT.DATABASE_MISSING', tenant.slug).because(error)
       }
       throw error
