@@ -6,7 +6,7 @@ import { isProcessAlive, type ProcessRun, runOf, stateOf } from '../processes.js
 
 /** How often a holder shows that it is still there. */
 const BEAT_MS = 2_000
-/** A lock that hasn't been refreshed for so long is free, whoever held it. */
+/** A lock that hasn't been refreshed for this long counts as free. */
 const SILENT_MS = 20_000
 
 /** Calls of this process wait for each other here, so that the file only decides between processes. */
@@ -15,21 +15,25 @@ const lines = new Map<string, Promise<unknown>>()
 /**
  * Runs `work` while this process alone holds the lock file, and this call alone within the process. The file
  * names one run of a process, appears whole or not at all (`link` is atomic), and is refreshed while it is held.
- * A lock whose process has ended is moved aside, as is one that nobody refreshes: of a container that is gone,
- * or from before a reboot.
+ * A lock whose process has ended is moved aside, as is one that is no longer refreshed, for example from a
+ * removed container or from before a reboot.
  */
-export async function withFileLock<T>(given: string, work: () => Promise<T>): Promise<T> {
+export async function withFileLock<T>(
+  given: string,
+  work: () => Promise<T>,
+  { beatMs = BEAT_MS } = {},
+): Promise<T> {
   const path = join(await realpath(dirname(given)), basename(given))
   const before = lines.get(path) ?? Promise.resolve()
   const turn = before.then(
-    () => holding(path, work),
-    () => holding(path, work),
+    () => holding(path, work, beatMs),
+    () => holding(path, work, beatMs),
   )
   lines.set(path, turn)
   return turn
 }
 
-async function holding<T>(path: string, work: () => Promise<T>): Promise<T> {
+async function holding<T>(path: string, work: () => Promise<T>, beatMs: number): Promise<T> {
   const token = newId()
   const draft = `${path}.${token}`
   await writeFile(draft, JSON.stringify({ ...runOf(process.pid), token }), { mode: 0o600 })
@@ -42,7 +46,7 @@ async function holding<T>(path: string, work: () => Promise<T>): Promise<T> {
   } finally {
     await rm(draft, { force: true })
   }
-  const beat = setInterval(() => void refresh(path), BEAT_MS)
+  const beat = setInterval(() => void refreshOwn(path, token), beatMs)
   try {
     return await work()
   } finally {
@@ -66,6 +70,11 @@ async function tryLink(draft: string, path: string): Promise<boolean> {
 
 const refresh = (path: string): Promise<void> =>
   utimes(path, new Date(), new Date()).catch(() => {})
+
+/** A lock that was taken for stale and replaced belongs to its new holder. */
+async function refreshOwn(path: string, token: string): Promise<void> {
+  if ((await readLock(path)).includes(token)) await refresh(path)
+}
 
 const readLock = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '')
 

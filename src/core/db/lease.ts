@@ -7,7 +7,7 @@ import { affectedBy, rowsOf } from './statements.js'
 export type LeaseTerms = {
   readonly holder: Holder
   readonly seconds: number
-  /** What people call the thing that is held; the lease's own name if absent. */
+  /** Display name of the leased object (default: the lease name). */
   readonly title?: string
 }
 
@@ -125,7 +125,8 @@ export class Lease {
         'update leases set expires_at = timestampadd(second, ?, utc_timestamp(6)) where name = ? and generation = ? and holder = ?',
         [this.#terms.seconds, this.name, this.generation, this.#terms.holder.name],
       )
-      if (renewed === 1) this.#safeUntil = asked + safeMs(this.#terms)
+      // renewals may overlap: a slow one mustn't undo what a later one has reached
+      if (renewed === 1) this.#safeUntil = Math.max(this.#safeUntil, asked + safeMs(this.#terms))
       else this.#lost = true
     } catch {
       // the next renewal may reach the server; until then `#safeUntil` decides
