@@ -1,12 +1,15 @@
-import { fstatSync, readFileSync, statSync, writeSync } from 'node:fs'
+import { fstatSync, statSync, writeSync } from 'node:fs'
 import { Writable } from 'node:stream'
 import { isatty } from 'node:tty'
 
-/** A stream of this process. `isClosed`: whatever is written to it is lost, though no write fails. */
+/**
+ * A stream of this process. `isDiscarded`: what is written to it is lost, though no write fails. It is the
+ * null device, which Node also opens in place of a descriptor that was closed when the process started.
+ */
 export type OwnStream = Writable & {
   readonly isTTY?: boolean
   readonly columns?: number
-  readonly isClosed?: boolean
+  readonly isDiscarded?: boolean
 }
 
 /** The process's own stdout or stderr, made so that a failed write is an error of that write alone. */
@@ -17,7 +20,7 @@ export function ownStream(descriptor: 1 | 2): OwnStream {
   const stream = isFile ? new FileOutput(descriptor) : node()
   // each write reports its own failure; without a listener the same error would end the process
   stream.on('error', () => {})
-  return Object.assign(stream, { isClosed: isFile && wasClosed(descriptor, stat.rdev) })
+  return Object.assign(stream, { isDiscarded: isFile && stat.rdev === nullDevice() })
 }
 
 type Written = (error?: Error | null) => void
@@ -52,22 +55,6 @@ class FileOutput extends Writable {
     } catch (error) {
       return error as Error
     }
-  }
-}
-
-/**
- * Whether the descriptor was closed when the process started. Node then opens the null device for
- * reading and writing in its place; a shell's `> /dev/null` opens it for writing alone.
- */
-function wasClosed(descriptor: number, device: number): boolean {
-  if (device !== nullDevice()) return false
-  try {
-    const flags = /^flags:\s*([0-7]+)$/m.exec(
-      readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8'),
-    )
-    return (Number.parseInt(flags?.[1] ?? '0', 8) & 3) === 2
-  } catch {
-    return false
   }
 }
 

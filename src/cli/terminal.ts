@@ -66,8 +66,8 @@ export class Terminal {
    * @throws OUTPUT.SECRET_NOT_SHOWN
    */
   async secret(what: string, object: unknown, text: () => string): Promise<void> {
-    if (this.#streams.stdout.isClosed)
-      throw new AppError('OUTPUT.SECRET_NOT_SHOWN', what, 'it is closed')
+    if (this.#streams.stdout.isDiscarded)
+      throw new AppError('OUTPUT.SECRET_NOT_SHOWN', what, 'it is closed or discarded')
     try {
       await this.record(object, text)
     } catch (error) {
