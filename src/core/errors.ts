@@ -46,7 +46,7 @@ export const catalogue = {
     status: 400,
     exit: 64,
     say: (question: string, flag: string) =>
-      `"${question}" cannot be asked here, because standard input is not a terminal. Pass ${flag}.`,
+      `${question} Nobody can confirm this here, because standard input is not a terminal. Pass ${flag}.`,
   }),
   'USAGE.INTERRUPTED': entry({
     status: 503,

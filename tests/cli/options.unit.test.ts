@@ -5,7 +5,7 @@ import { readCount, readPast } from '../../src/cli/durations.js'
 import { detailsAtTerminal, setFieldNames } from '../../src/cli/field-names.js'
 import { createProgram } from '../../src/cli/program.js'
 import type { Runtime } from '../../src/cli/runtime.js'
-import type { AppError } from '../../src/core/errors.js'
+import { AppError } from '../../src/core/errors.js'
 import { runCli } from '../support/run-cli.js'
 
 const leavesOf = (command: Command, path: readonly string[] = []): [string[], Command][] =>
@@ -86,4 +86,14 @@ test.for([
   ['INV-2026-000001', 'INV-2026-000001'],
 ])('an ID is read in either case: %s', ([typed, id]) => {
   expect(anyCaseId(typed as string)).toBe(id)
+})
+
+test('a question that nobody can confirm is quoted without nested quotes', () => {
+  const error = new AppError(
+    'USAGE.CONFIRMATION_NEEDED',
+    'End API key "vx_H4RQGC" at once?',
+    '--yes',
+  )
+
+  expect(error.message).toMatch(/^End API key "vx_H4RQGC" at once\? Nobody can confirm this here/)
 })
