@@ -1,4 +1,4 @@
-import { mkdtemp, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -40,8 +40,14 @@ test('config names the embedded server if it would be used', async () => {
   const row = async (environment: Record<string, string>) =>
     rowsOf((await runCli(environment, ['config', '--json'])).out).VALIDONX_DATABASE_URL
 
-  expect(await row({ VALIDONX_HOME: '/srv/home' })).toEqual({
-    value: 'server in /srv/home',
+  const home = await mkdtemp(join(tmpdir(), 'validonx-config-'))
+  expect(await row({ VALIDONX_HOME: home })).toEqual({
+    value: `none yet in ${home}`,
+    origin: 'embedded',
+  })
+  await mkdir(join(home, 'data'))
+  expect(await row({ VALIDONX_HOME: home })).toEqual({
+    value: `server in ${home}`,
     origin: 'embedded',
   })
   expect(await row({ NODE_ENV: 'production' })).toEqual({ value: null, origin: 'default' })

@@ -1,4 +1,5 @@
 import { entries, inspectConfig, presentable } from '../../core/config.js'
+import { isEmbeddedHome } from '../../core/db/embedded-home.js'
 import { AppError } from '../../core/errors.js'
 import { createCommand } from '../command.js'
 import { type CommonOptions, homeOf, type Runtime, sourcesOf, withTerminal } from '../runtime.js'
@@ -21,7 +22,11 @@ export const config = (runtime: Runtime) =>
       const home = homeOf(runtime, values.home ?? '', origins.home)
       const rows = entries().map(([name, { variable }]) =>
         name === 'databaseUrl' && isEmbedded
-          ? { variable, value: `server in ${home}`, origin: 'embedded' }
+          ? {
+              variable,
+              value: isEmbeddedHome(home) ? `server in ${home}` : `none yet in ${home}`,
+              origin: 'embedded',
+            }
           : {
               variable,
               value: name === 'home' ? home : presentable(name, values[name]),
