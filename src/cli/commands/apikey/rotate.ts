@@ -26,10 +26,10 @@ export const apiKeyRotate = (runtime: Runtime) =>
     .option('--key <key>', 'which one, by id, prefix or last four (default: the only one)')
     .option(
       '--grace <time>',
-      'how long the old key still works: 90s, 15m, 24h, 7d or 0; a key that was rotated before keeps the end it was promised, unless --key names it and this is 0',
+      'how long the old key still works: 90s, 15m, 24h, 7d or 0; a key rotated earlier keeps its promised end unless you name it with --key and set 0',
       '24h',
     )
-    .option('--yes', 'do not ask, where the old key would end at once')
+    .option('--yes', 'do not ask if the old key would end at once')
     .action(
       withContext(runtime, async ({ ctx, terminal }, { tenant, key, grace, yes }: Options) => {
         const graceSeconds = readDuration(grace, '--grace')
@@ -58,10 +58,12 @@ const showRotated = (terminal: Terminal, rotated: Rotated, now: Date): Promise<v
     fields: [
       ['replaces', shortKey(replaced)],
       ['old key ends', oldEndsAt.toISOString()],
-      ...stillWorking.map((key): [string, string] => [
-        'still works',
-        `${shortKey(key)} until ${key.expiresAt?.toISOString() ?? 'it is revoked'}`,
-      ]),
+      ...stillWorking
+        .filter(({ id }) => id !== replaced.id)
+        .map((key): [string, string] => [
+          'still works',
+          `${shortKey(key)} until ${key.expiresAt?.toISOString() ?? 'it is revoked'}`,
+        ]),
     ],
     json: {
       replaces: shortKey(replaced),
