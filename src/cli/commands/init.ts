@@ -27,7 +27,7 @@ export const init = (runtime: Runtime) =>
         const platform = await initPlatform(ctx, (step) => terminal.remark(`· ${step}`))
         // the embedded server's login is found by every command: nothing is to be set, or kept secret
         const isEmbedded = ctx.access.embeddedHome !== undefined
-        // after a change of the application key it is another, which nobody has seen
+        // a new application key has a new login that was never shown
         const isNew = platform.created || platform.earlierLogins.length > 0
         const showsLogin = !isEmbedded && (isNew || options.runtimeUrl === true)
         await terminal.record(
@@ -70,8 +70,8 @@ export const init = (runtime: Runtime) =>
 
 const KEEP = [
   '',
-  'The last line holds a password and is shown this once: keep it like one. Set it, with the same',
-  'VALIDONX_APP_KEY, for every "validonx serve"; those processes need no other login.',
+  'The last line holds a password: keep it like one. Set it, with the same VALIDONX_APP_KEY,',
+  'for every "validonx serve"; those processes need no other login.',
 ].join('\n')
 
 const AGAIN =

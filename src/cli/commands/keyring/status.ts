@@ -10,7 +10,7 @@ import { type Runtime, withContext } from '../../runtime.js'
 export const keyringStatusCommand = (runtime: Runtime) =>
   createCommand({
     name: 'status',
-    about: 'show what still depends on each application key, and for earlier keys of which tenants',
+    about: 'show what still depends on each application key; for earlier keys, list the tenants',
     examples: [
       ['keyring status', 'before an earlier key is taken out of VALIDONX_APP_PREVIOUS_KEYS'],
       [
@@ -25,7 +25,8 @@ export const keyringStatusCommand = (runtime: Runtime) =>
     )
     .action(
       withContext(runtime, async ({ ctx, terminal }, options: { limit?: string }) => {
-        const limit = options.limit === undefined ? 20 : readCount(options.limit, '--limit')
+        const wanted = options.limit === undefined ? undefined : readCount(options.limit, '--limit')
+        const limit = wanted ?? 20
         const keys = await keyringStatus(ctx)
         const dependents = new Map<string, Dependent[]>()
         for (const { keyId, role } of keys)
@@ -51,7 +52,7 @@ export const keyringStatusCommand = (runtime: Runtime) =>
             server_logins: counts.serverLogins ?? null,
             audit_keys: counts.auditKeys,
             runtime_logins: counts.runtimeLogins,
-            dependents: dependents.get(keyId)?.slice(0, limitOf(options)).map(dependentJson) ?? [],
+            dependents: dependents.get(keyId)?.slice(0, wanted).map(dependentJson) ?? [],
           }),
         )
         if (terminal.json) return
@@ -80,9 +81,6 @@ export const keyringStatusCommand = (runtime: Runtime) =>
         }
       }),
     )
-
-const limitOf = ({ limit }: { limit?: string }): number | undefined =>
-  limit === undefined ? undefined : readCount(limit, '--limit')
 
 const dependentJson = ({ kind, tenant, id, name, lastUsedAt }: Dependent) => ({
   kind,

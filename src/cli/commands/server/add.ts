@@ -2,66 +2,58 @@ import { text } from 'node:stream/consumers'
 import { addServer } from '../../../core/fleet/add-server.js'
 import { createCommand } from '../../command.js'
 import { type Runtime, withFleet } from '../../runtime.js'
+import { type TlsOptions, withTlsOptions } from './tls-options.js'
 
-type Options = {
-  readonly capacity: string
-  readonly tls?: string
-  readonly ca?: string
-  readonly cert?: string
-  readonly key?: string
-}
+type Options = TlsOptions & { readonly capacity: string }
 
 export const serverAdd = (runtime: Runtime) =>
-  createCommand({
-    name: 'add',
-    fields: { url: 'the URL' },
-    about:
-      'register a further database server for tenants; its URL is read from standard input or asked for',
-    examples: [
-      ['server add eu-2 --capacity 5000 < eu-2.url', 'a file with mysql://user:password@host:port'],
-      ['server add eu-2', 'asks for the URL'],
-      [
-        'server add eu-2 --tls verify-ca --ca /etc/validonx/eu.pem < eu-2.url',
-        'with a CA of its own',
+  withTlsOptions(
+    createCommand({
+      name: 'add',
+      fields: { url: 'the URL' },
+      about:
+        'register a further database server for tenants; its URL is read from standard input or asked for',
+      examples: [
+        [
+          'server add eu-2 --capacity 5000 < eu-2.url',
+          'a file with mysql://user:password@host:port',
+        ],
+        ['server add eu-2', 'asks for the URL'],
+        [
+          'server add eu-2 --tls verify-ca --ca /etc/validonx/eu.pem < eu-2.url',
+          'with a CA of its own',
+        ],
       ],
-    ],
-  })
-    .argument('<name>', 'what it is called from now on')
-    .option('--capacity <tenants>', 'how many tenants it is meant to hold', '10000')
-    .option('--tls <level>', 'verify, verify-ca or off (default: VALIDONX_DATABASE_TLS)')
-    .option('--ca <file>', 'file with its CA certificates (default: VALIDONX_DATABASE_CA)')
-    .option('--cert <file>', 'file with our certificate (default: VALIDONX_DATABASE_CERT)')
-    .option(
-      '--key <file>',
-      'file with the key of that certificate (default: VALIDONX_DATABASE_KEY)',
-    )
-    .action(
-      withFleet(
-        runtime,
-        async ({ ctx, terminal }, name: string, { capacity, tls, ca, cert, key }: Options) => {
-          // never an argument: those can be read by every user of the machine
-          const url = terminal.canAsk
-            ? await terminal.askSecret("The provisioner's URL there")
-            : await text(runtime.stdin)
-          const server = await addServer(ctx, {
-            name,
-            url: url.trim(),
-            capacity: Number(capacity),
-            tls,
-            ca,
-            cert,
-            key,
-          })
-          await terminal.record(
-            {
-              id: server.id,
-              name: server.name,
-              version: server.version,
-              capacity: server.capacity,
-            },
-            () =>
-              `${server.name} is registered: ${server.version}, room for ${server.capacity} tenants`,
-          )
-        },
-      ),
-    )
+    })
+      .argument('<name>', 'what it is called from now on')
+      .option('--capacity <tenants>', 'how many tenants it is meant to hold', '10000'),
+  ).action(
+    withFleet(
+      runtime,
+      async ({ ctx, terminal }, name: string, { capacity, tls, ca, cert, key }: Options) => {
+        // never an argument: those can be read by every user of the machine
+        const url = terminal.canAsk
+          ? await terminal.askSecret("The provisioner's URL there")
+          : await text(runtime.stdin)
+        const server = await addServer(ctx, {
+          name,
+          url: url.trim(),
+          capacity: Number(capacity),
+          tls,
+          ca,
+          cert,
+          key,
+        })
+        await terminal.record(
+          {
+            id: server.id,
+            name: server.name,
+            version: server.version,
+            capacity: server.capacity,
+          },
+          () =>
+            `${server.name} is registered: ${server.version}, room for ${server.capacity} tenants`,
+        )
+      },
+    ),
+  )
