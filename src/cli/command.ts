@@ -28,7 +28,7 @@ export function createCommand({
   return (
     command
       .addOption(new Option('--config <path>', 'read settings from this file instead of .env'))
-      // its name before: Node.js 20 takes it for an option of its own, wherever it stands
+      // the old name; Node.js 20 reads it as its own option in any position
       .addOption(new Option('--env-file <path>').hideHelp())
       .addOption(
         new Option(

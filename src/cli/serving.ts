@@ -9,7 +9,7 @@ const CLOSING_SECONDS = 10
 
 /**
  * Serves until `work` is done, then stops without losing a request. An exception that nothing caught ends it
- * in the same way, with the exit status of SERVER.INTERNAL. It is the one place where the CLI reaches for the
+ * in the same way, with the exit status of SERVER.INTERNAL. It is the only place where the CLI imports the
  * server, and only when it serves.
  */
 export async function withServer(

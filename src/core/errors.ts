@@ -415,7 +415,7 @@ export const catalogue = {
     status: 500,
     exit: 70,
     say: (slug: string, tables: readonly string[]) =>
-      `The database of "${slug}" has no table ${tables.join(' and ')}, so nothing tells which migrations it has had. Restore that table from a backup.`,
+      `The database of "${slug}" has no table ${tables.join(' and ')}, so its migration state is unknown. Restore that table from a backup.`,
   }),
   'MIGRATION.IRREVERSIBLE': entry({
     status: 409,
@@ -836,7 +836,7 @@ export const catalogue = {
     status: 409,
     exit: 65,
     say: (keyId: string, what: string) =>
-      `Application key ${keyId} is still needed by ${what}. "validonx keyring status" lists what of which tenants.`,
+      `Application key ${keyId} is still needed by ${what}. "validonx keyring status" lists them by tenant.`,
   }),
   'KEYRING.UNKNOWN': entry({
     status: 404,

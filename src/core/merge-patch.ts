@@ -13,7 +13,7 @@ export function patchedField(target: Json, patch: Json | null | undefined): Json
 }
 
 function mergePatch(target: Json, patch: Json): Json {
-  // a Map: to an object, `__proto__` is no member like others
+  // a Map, because assigning `__proto__` to an object sets its prototype
   const merged = new Map(Object.entries(target))
   for (const [name, value] of Object.entries(patch)) {
     const own = merged.get(name)

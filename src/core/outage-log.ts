@@ -10,7 +10,7 @@ const SAME_OUTAGE_MS = 30_000
 export type OutageLog = Disposable & {
   /** Passes lines on, except for those that say no more than that the database is away. */
   readonly log: Log
-  /** How to find out that the database is back. */
+  /** Sets the check for whether the database is back. */
   probeWith(probe: () => Promise<unknown>): void
 }
 

@@ -44,7 +44,7 @@ export async function countAttempts<T>(
   }
 }
 
-/** A browser's question before a request of another origin: it carries no credential, so it guesses none. */
+/** A CORS preflight. It carries no credential, so it isn't a guess. */
 const isBarePreflight = (c: Context<ServerEnv>): boolean =>
   c.req.method === 'OPTIONS' && c.req.header('x-api-key') === undefined
 

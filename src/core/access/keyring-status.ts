@@ -56,7 +56,7 @@ export type Dependent = {
 
 type Row = { tenant: string; id: string; name: string; last_used_at: Date | null }
 
-/** Lists what of which tenants depends on an application key, by tenant. */
+/** Lists what depends on an application key, sorted by tenant. */
 export async function listDependents(ctx: Context, keyId: string): Promise<Dependent[]> {
   const list = async (kind: Dependent['kind'], sql: string, values: readonly (string | Date)[]) =>
     (await rowsOf<Row>(ctx.platform, sql, values)).map(

@@ -206,7 +206,7 @@ export async function rotateWebhookSecret(
   return { result: { endpoint, secret: made }, replayed }
 }
 
-/** The secrets that sign beside the next one: the current one for the grace, and those that were promised more. */
+/** The secrets that keep signing after a rotation: the current one for the grace time, and earlier ones until their promised end. */
 async function earlierSecrets(
   { keyring }: Context,
   transaction: PlatformDb,

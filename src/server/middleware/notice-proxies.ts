@@ -13,7 +13,7 @@ const RECORD_EVERY_MS = 3_600_000
 const OTHERS = ['forwarded', 'x-real-ip'] as const
 
 /**
- * Notices requests whose client address stands in a header that isn't read, so that all clients behind a
+ * Notices requests whose client address is in a header that isn't read, so that all clients behind a
  * proxy share its address, and one of them can use up the failed attempts of all. Logs it once per process;
  * `doctor` reads the row, which is renewed once an hour and removed when a process starts that reads
  * X-Forwarded-For.
@@ -49,4 +49,4 @@ export function noticeProxies(ctx: Context) {
 const messageOf = (trustedHops: number): string =>
   trustedHops === 0
     ? 'a request came through a proxy, but VALIDONX_TRUSTED_HOPS is 0: all its clients count as one address. Set it to the number of your proxies'
-    : 'a proxy names the client in a header that is not read. Let it send X-Forwarded-For: else all its clients count as one address'
+    : 'a proxy names the client in a header that is not read. Make it send X-Forwarded-For; otherwise all its clients count as one address'

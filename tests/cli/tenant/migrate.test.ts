@@ -148,7 +148,7 @@ describe('validonx tenant migrate', () => {
       'Undoes rollout ',
       'This takes back, with the data in it:',
       `${WIDGETS.name}  schema  2`,
-      `Left alone, without it: ${first}`,
+      `Skipped (never had it): ${first}`,
     ]
 
     for (const line of plan) {

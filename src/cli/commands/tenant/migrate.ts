@@ -94,7 +94,7 @@ export const tenantMigrate = (runtime: Runtime) =>
       '--step <n>',
       'with --rollback: take back the n newest migrations of the fleet, in every tenant that has them',
     )
-    .option('--resume', 'go on with the last rollout: what it has not begun or not finished')
+    .option('--resume', 'continue the last rollout with the tenants it has not finished')
     .option('--retry-failed', 'go on with the last rollout: what failed in it')
     .option('--dry-run', 'print the plan with its SQL, and change nothing')
     .option('--check', 'exit 3 if something is pending, and change nothing')
@@ -109,7 +109,7 @@ export const tenantMigrate = (runtime: Runtime) =>
       `begin no batch after more failures than this (default: ${DEFAULT_TERMS.maxFailures})`,
     )
     .option('--summary <path>', 'write a summary in Markdown to this file')
-    .option('--yes', 'take migrations back without asking; the plan is printed all the same')
+    .option('--yes', 'take migrations back without asking; the plan is still printed')
     .action(
       withFleet(runtime, async (session, slugs: string[], options: Options) => {
         const request = await requestOf(session, slugs, options)

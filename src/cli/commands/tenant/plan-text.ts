@@ -7,7 +7,7 @@ import { formatTable } from '../../terminal.js'
 
 const SHOWN = 10
 
-/** Where a rollout leads, for a table. */
+/** A rollout's target, for a table. */
 export const targetText = ({ direction, target = '', undoes, recordsApplied }: Rollout): string => {
   if (direction === 'up') return target
   if (undoes !== undefined) return `undo of ${shortId(undoes)}`
@@ -73,10 +73,10 @@ function leftAloneLines({ leftAlone, migrations }: RolloutPlan): string[] {
   const keeping = leftAlone.filter(({ keeps }) => keeps.length > 0)
   const without = leftAlone.filter(({ keeps }) => keeps.length === 0)
   const lines: string[] = []
-  if (without.length > 0) lines.push(`Left alone, without it: ${namesOf(without)}`)
+  if (without.length > 0) lines.push(`Skipped (never had it): ${namesOf(without)}`)
   if (keeping.length > 0)
     lines.push(
-      `Left alone, with it from elsewhere: ${namesOf(keeping)}`,
+      `Skipped (got it another way): ${namesOf(keeping)}`,
       `To take it back there too: validonx tenant migrate --rollback --to ${nameBefore(migrations[0]?.name ?? '')}`,
     )
   return lines

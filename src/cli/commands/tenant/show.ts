@@ -104,14 +104,14 @@ export const tenantShow = (runtime: Runtime) =>
       }),
     )
 
-/** One that is open to its callers must have its database; any other shows how far it came, or was. */
+/** Active and suspended tenants must have a database; others may not have one. */
 async function lossesOf(ctx: Context, tenant: Tenant): Promise<readonly Finding[]> {
   if (tenant.status !== 'active' && tenant.status !== 'suspended') return []
   try {
     return await findLosses(ctx, tenant)
   } catch (thrown) {
     const { message } = asAppError(thrown)
-    return [{ check: 'database', says: 'it cannot be looked at now', next: message }]
+    return [{ check: 'database', says: "it can't be checked now", next: message }]
   }
 }
 

@@ -4,7 +4,7 @@ import { NOT_PUBLIC } from '../../../core/webhooks/send-delivery.js'
 import { anyCaseId, createCommand } from '../../command.js'
 import { type Runtime, withContext } from '../../runtime.js'
 
-/** Told where a delivery was refused for its address. */
+/** Shown if a delivery was refused because of its address. */
 export const OPENS_ADDRESSES =
   'Set VALIDONX_WEBHOOK_ALLOW to address ranges of your own network that webhooks may reach.'
 
