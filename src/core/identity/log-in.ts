@@ -7,7 +7,7 @@ import { AppError } from '../errors.js'
 import { parse } from '../parse.js'
 import { addToken, loginTokenEnd, type MintedToken } from './create-token.js'
 import { strengthenHash, verifyPassword } from './password.js'
-import { DEFAULT_FORM, type HashForm } from './password-form.js'
+import { DEFAULT_FORM, formOf, type HashForm } from './password-form.js'
 import { emailSchema, type User } from './user.js'
 import { findCredentials, listHashForms, lockUser, replacePasswordHash } from './user-store.js'
 
@@ -96,6 +96,9 @@ async function hashFormsOf({ platform, config }: Context): Promise<readonly Hash
   return forms
 }
 
+/** Whether a hash claims an algorithm that we check, but can't be checked. Other text means that the user has no password. */
+const isUnusable = (hash: string): boolean => /^\$(2|argon2)/.test(hash) && !formOf(hash)
+
 /** @throws AUTH.INVALID_CREDENTIALS, AUTH.ACCOUNT_LOCKED */
 export async function checkCredentials(
   ctx: Context,
@@ -108,20 +111,46 @@ export async function checkCredentials(
   const found = await findCredentials(ctx.platform, email)
   const forms = await hashFormsOf(ctx)
   const matches = await verifyPassword(password, found?.passwordHash, forms)
+  if (found?.passwordHash && isUnusable(found.passwordHash))
+    ctx.log.warn(
+      "a user's password hash is malformed or too costly to check, so the login fails: set a new password",
+      { user: found.user.id },
+    )
   if (!found?.passwordHash || !matches || found.user.disabledAt) {
     await sleep(TICK_MS - ((performance.now() - begun) % TICK_MS))
     throw new AppError('AUTH.INVALID_CREDENTIALS')
   }
   await attempts.forget(email)
   const { user, passwordHash } = found
-  const renewed = await strengthenHash(password, passwordHash)
+  // the password is proven: if too many hashes wait, the old one stays until the next login
+  const renewed = await strengthenHash(password, passwordHash).catch(() => passwordHash)
   if (renewed === undefined) return { user, passwordHash }
-  const isReplaced = await replacePasswordHash(
-    ctx.platform,
-    user.id,
-    passwordHash,
-    renewed,
-    ctx.now(),
+  if (
+    renewed !== passwordHash &&
+    (await replacePasswordHash(ctx.platform, user.id, passwordHash, renewed, ctx.now()))
   )
-  return { user, passwordHash: isReplaced ? renewed : passwordHash }
+    return { user, passwordHash: renewed }
+  return rereadProven(ctx, { user, passwordHash }, email, password)
+}
+
+/**
+ * A concurrent login may have strengthened the hash meanwhile, or the password has changed.
+ *
+ * @throws AUTH.INVALID_CREDENTIALS
+ */
+async function rereadProven(
+  { platform }: Context,
+  proven: Proven,
+  email: string,
+  password: string,
+): Promise<Proven> {
+  const found = await findCredentials(platform, email)
+  if (found?.passwordHash === proven.passwordHash) return proven
+  if (
+    !found?.passwordHash ||
+    found.user.id !== proven.user.id ||
+    !(await verifyPassword(password, found.passwordHash))
+  )
+    throw new AppError('AUTH.INVALID_CREDENTIALS')
+  return { user: found.user, passwordHash: found.passwordHash }
 }

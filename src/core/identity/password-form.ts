@@ -21,21 +21,40 @@ export const DEFAULT_FORM = {
   argon2id: { algorithm: 'argon2id', cost: ARGON2 },
 } as const satisfies Record<Algorithm, HashForm>
 
+/** The lowest and highest parameters that are read. A hash beyond them would hold a thread for minutes, or for ever. */
+const BCRYPT_COSTS = { least: 4, most: 15 }
+const ARGON2_MOST = { memory: 262_144, time: 16, lanes: 16 }
+
 const BCRYPT = /^\$2[aby]\$(\d\d)(\$|$)/
 const ARGON2_FORM = /^\$(argon2id?)\$(?:v=\d+\$)?m=(\d+),t=(\d+),p=(\d+)(\$|$)/
 
-/** Reads a hash's form, also from its beginning alone; undefined if the hash is neither bcrypt nor Argon2. */
+/**
+ * Reads a hash's form, also from its beginning alone. Returns undefined if the hash is neither bcrypt nor Argon2,
+ * or if its parameters are invalid or too costly.
+ */
 export function formOf(hash: string): HashForm | undefined {
   const bcrypt = BCRYPT.exec(hash)
-  if (bcrypt) return { algorithm: 'bcrypt', cost: Number(bcrypt[1]) }
+  if (bcrypt) {
+    const cost = Number(bcrypt[1])
+    return cost >= BCRYPT_COSTS.least && cost <= BCRYPT_COSTS.most
+      ? { algorithm: 'bcrypt', cost }
+      : undefined
+  }
   const argon2 = ARGON2_FORM.exec(hash)
   if (!argon2) return undefined
   const [, algorithm, memory, time, lanes] = argon2
-  return {
-    algorithm: algorithm as 'argon2i' | 'argon2id',
-    cost: { memory: Number(memory), time: Number(time), lanes: Number(lanes) },
-  }
+  const cost = { memory: Number(memory), time: Number(time), lanes: Number(lanes) }
+  return isReadable(cost) ? { algorithm: algorithm as 'argon2i' | 'argon2id', cost } : undefined
 }
+
+/** RFC 9106 asks for 8 KiB of memory for each lane. */
+const isReadable = ({ memory, time, lanes }: Argon2Cost): boolean =>
+  time >= 1 &&
+  lanes >= 1 &&
+  memory >= 8 * lanes &&
+  memory <= ARGON2_MOST.memory &&
+  time <= ARGON2_MOST.time &&
+  lanes <= ARGON2_MOST.lanes
 
 const argon2CostOf = ({ cost }: HashForm): Argon2Cost =>
   typeof cost === 'number' ? { memory: 0, time: 0, lanes: 0 } : cost

@@ -61,7 +61,8 @@ export async function strengthenHash(
 
 /**
  * Verifies bcrypt as PHP and others write it, and all variants of Argon2. A failure costs the same
- * whether the user exists or not: for each algorithm in `forms`, as much as its strongest form.
+ * whether the user exists or not: for each algorithm in `forms`, as much as its strongest form. A malformed hash,
+ * or one that is too costly to check, matches no password.
  *
  * @param forms the hash forms in use
  * @throws SERVER.UNAVAILABLE if too many wait
@@ -72,12 +73,18 @@ export function verifyPassword(
   forms: readonly HashForm[] = [],
 ): Promise<boolean> {
   return inTurn(async () => {
-    const found = stored === undefined ? undefined : formOf(stored)
+    const found = stored !== undefined && isWhole(stored) ? formOf(stored) : undefined
     if (stored !== undefined && found && (await matches(password, stored, found))) return true
-    for (const form of strongestOfEach(forms)) await spendRest(password, form, found)
+    // if a hash can't be computed here, only the equal timing is lost
+    for (const form of strongestOfEach(forms))
+      await spendRest(password, form, found).catch(() => {})
     return false
   })
 }
+
+/** bcrypt compares nothing with a hash that was cut off, so it takes no time. */
+const isWhole = (hash: string): boolean =>
+  !hash.startsWith('$2') || /^\$2[aby]\$\d\d\$[./0-9A-Za-z]{53}$/.test(hash)
 
 async function matches(password: string, stored: string, { algorithm }: HashForm) {
   // bcrypt reads up to a NUL in C, and repeats the password in every implementation
