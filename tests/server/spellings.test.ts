@@ -88,10 +88,14 @@ test('an id is accepted in either case in paths and in X-Tenant-ID', async ({
   const byKey = (await ask('GET', `/licenses/${license.key.toLowerCase()}`)).status
   const activation = (await ask('GET', `/activations/${id.toUpperCase()}`)).status
   const validated = (await post(`/activations/${id.toUpperCase()}/validate`)).status
+  const spelled = []
+  for (const spelling of spellingsOf(license.key))
+    spelled.push((await ask('GET', `/licenses/${encodeURIComponent(spelling)}`)).status)
   const filtered = await ask('GET', `/activations?license=${license.id.toUpperCase()}`)
 
   expect(id).toMatch(/[a-f]/)
   expect([byId, byKey, activation, validated]).toEqual([200, 200, 200, 200])
+  expect(spelled).toEqual(spelled.map(() => 200))
   expect(filtered.data.items?.length).toBeGreaterThan(0)
 })
 

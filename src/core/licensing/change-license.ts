@@ -23,7 +23,7 @@ import {
   RenewLicenseInput,
   UpdateLicenseInput,
 } from './license-record.js'
-import { addSeats, lockLicenseRecord, setLicense } from './license-store.js'
+import { addSeats, licenseName, lockLicenseRecord, setLicense } from './license-store.js'
 
 type Changed = Promise<IdempotentResult<LicenseOfProduct>>
 
@@ -50,7 +50,11 @@ function change(
 ): Changed {
   return inIdempotentTransaction(
     scope,
-    { operation: `licenses.${move}`, key: idempotencyKey, request: { name, request } },
+    {
+      operation: `licenses.${move}`,
+      key: idempotencyKey,
+      request: { name: licenseName(name), request },
+    },
     async (transaction) => {
       const license = await lockLicenseRecord(transaction, name)
       if (!license) throw new AppError('LICENSE.NOT_FOUND')

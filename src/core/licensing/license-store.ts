@@ -117,6 +117,9 @@ const toRecord = (row: RecordRow): LicenseRecord => ({
   updatedAt: row.updated_at,
 })
 
+/** The stored spelling of a license's key or id; other text unchanged. */
+export const licenseName = (text: string): string => byName(text)?.value ?? text
+
 /** How a license that is named by its key or its id is looked up; undefined if the text is neither. */
 function byName(name: string): { readonly column: string; readonly value: string } | undefined {
   const key = readLicenseKey(name)

@@ -39,12 +39,12 @@ export const mintLicenseKey = (): string =>
   Array.from({ length: 4 }, () => randomText(CROCKFORD32, 4)).join('-')
 
 /**
- * Reads a license key as people type and paste it: in either case, with blanks around it, with or without its
- * hyphens. Returns the form that is stored, or undefined if the text is no license key.
+ * Reads a license key as people type and paste it: in either case, between blanks or quotes, with or without its
+ * hyphens, with full-width or invisible characters. Returns the form that is stored, or undefined if the text is no license key.
  */
 export function readLicenseKey(text: string): string | undefined {
   if (KEY_FORM.test(text)) return text
-  const letters = text.replaceAll(/[\s\p{Pd}]/gu, '')
+  const letters = text.normalize('NFKC').replaceAll(/[\s\p{Pd}\p{Cf}\p{Pi}\p{Pf}\u2212_"'`]/gu, '')
   // checked before it is changed: capitals of other letters may be ASCII
   if (!/^[0-9A-Za-z]{16}$/.test(letters)) return undefined
   return letters.toUpperCase().replaceAll(/(.{4})(?=.)/g, '$1-')

@@ -67,7 +67,8 @@ const parameter = {
   name: 'licenseId',
   description: 'The license’s id, or its key',
   example: '9ZFM-ZEM4-VKWY-B3XE',
-}
+  isVerbatim: true,
+} as const
 
 type Change = (
   scope: TenantScope,
