@@ -44,21 +44,23 @@ export function parse<T>(schema: ZodType<T>, input: unknown): T {
       for (const key of issue.keys) add([...issue.path, key], 'is not a known field')
     else if (issue.code === 'invalid_key')
       for (const { message } of issue.issues) add(issue.path, message)
-    else add(issue.path, isMissing(repaired, issue.path) ? 'is required' : issue.message)
+    else add(issue.path, isMissing(repaired, issue) ? 'is required' : issue.message)
   }
   throw new AppError('VALIDATION.FAILED').with(fields)
 }
 
-function isMissing(input: unknown, path: readonly PropertyKey[]): boolean {
+/** Whether a field is absent or null. `withoutEmpties` has left only the nulls of fields that need a value. */
+function isMissing(
+  input: unknown,
+  { path, code }: { readonly path: readonly PropertyKey[]; readonly code: string },
+): boolean {
   let holder = input
   for (const name of path.slice(0, -1)) holder = (holder as Record<PropertyKey, unknown>)?.[name]
   const last = path.at(-1)
-  return (
-    last !== undefined &&
-    typeof holder === 'object' &&
-    holder !== null &&
-    (holder as Record<PropertyKey, unknown>)[last] === undefined
-  )
+  if (last === undefined || typeof holder !== 'object' || holder === null) return false
+  const value = (holder as Record<PropertyKey, unknown>)[last]
+  const isOfType = code !== 'invalid_type' && code !== 'invalid_value'
+  return value === undefined || (value === null && !isOfType && !Array.isArray(holder))
 }
 
 /** Whether an object at any depth has a member of that name, which schemas would drop without a word. */

@@ -61,6 +61,7 @@ test('what is still wrong is named in plain words', () => {
   })
   expect(faultsOf('x')).toEqual({ body: ['must be an object'] })
   expect(faultsOf(null)).toEqual({ name: ['is required'] })
+  expect(faultsOf({ name: null })).toEqual({ name: ['is required'] })
 })
 
 test('a member called __proto__ is refused at every depth', () => {
