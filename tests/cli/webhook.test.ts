@@ -6,6 +6,7 @@ import { Webhook } from 'standardwebhooks'
 import { describe, expect } from 'vitest'
 import { settleTrail } from '../../src/core/audit/trail-keeper.js'
 import { newId } from '../../src/core/ids.js'
+import { activateLicense } from '../../src/core/licensing/activate-license.js'
 import { enterTenant } from '../../src/core/tenants/scope.js'
 import { createWebhook } from '../../src/core/webhooks/change-webhooks.js'
 import { freshSlug, test as house, provision, runCli } from '../support/house.js'
@@ -50,6 +51,32 @@ const test = house
     const allowing = { ...environment, VALIDONX_WEBHOOK_ALLOW: '127.0.0.0/8' }
     return (...argv: string[]) => runCli(allowing, ['webhook', ...argv])
   })
+
+test('IDs are taken in upper case by every command that names something by ID', async ({
+  ctx,
+  cli,
+  webhook,
+  shop,
+}) => {
+  const scope = await enterTenant(ctx, shop.slug)
+  const { license } = await issueFor(scope, { product: 'app' })
+  const input = { license_key: license.key, instance_id: 'web-1' }
+  const { activation } = (await activateLicense(scope, input)).result
+  const [key] = await ctx.platform('api_keys').where({ tenant_id: scope.tenant.id })
+  const hook = shop.id.toUpperCase()
+
+  const runs = [
+    await webhook('test', hook, ...shop.at),
+    await webhook('deliveries', hook, ...shop.at),
+    await webhook('redeliver', hook, ...shop.at),
+    await cli('activation', 'revoke', activation.id.toUpperCase(), ...shop.at, '--yes'),
+    await cli('apikey', 'revoke', key.id.toUpperCase(), ...shop.at, '--yes'),
+  ]
+
+  expect(runs.map(({ exit, said }) => [exit, exit === 0 ? '' : said])).toEqual(
+    runs.map(() => [0, '']),
+  )
+})
 
 describe('webhook list', () => {
   test('shows the endpoints, and never a secret', async ({ webhook, shop, receiver }) => {
