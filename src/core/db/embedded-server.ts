@@ -53,6 +53,7 @@ export type EmbeddedOptions = {
 }
 
 const START_TIMEOUT_MS = 60_000
+const STOP_TIMEOUT_MS = 40_000
 const PATIENCE_MS = 15_000
 /** What both servers write to their log when another process has their data open. */
 const DATA_IN_USE = /Unable to lock \S*ibdata1|Could not get an exclusive lock/
@@ -106,8 +107,15 @@ export async function embeddedStatus(folder: string): Promise<EmbeddedStatus> {
   }
 }
 
-/** Stops the server and waits until its process has ended. Returns false if none was running. */
-export async function stopEmbeddedServer(folder: string): Promise<boolean> {
+/**
+ * Stops the server and waits until its process has ended. Returns false if none was running.
+ *
+ * @throws DATABASE.EMBEDDED_ELSEWHERE if it runs in another container and doesn't stop
+ */
+export async function stopEmbeddedServer(
+  folder: string,
+  { patienceMs = STOP_TIMEOUT_MS } = {},
+): Promise<boolean> {
   await assertOwnHome(folder)
   const places = await embeddedHome(folder)
   if (!isEmbeddedHome(places.home)) return false
@@ -120,14 +128,21 @@ export async function stopEmbeddedServer(folder: string): Promise<boolean> {
       () => false,
     )
     if (run) await endRun(run, obeys)
-    // one in another container shows only by its socket
-    else while ((await askServer(places)).speaks) await sleep(50)
+    else await fallsSilent(places, patienceMs)
     await forgetServer(places)
     return true
   })
 }
 
-/** Gently, then not: what is committed is on the disk either way. */
+/** Waits for a server in another container, which shows only by its socket. */
+async function fallsSilent(places: EmbeddedHome, patienceMs: number): Promise<void> {
+  for (const end = performance.now() + patienceMs; (await askServer(places)).speaks; ) {
+    if (performance.now() > end) throw new AppError('DATABASE.EMBEDDED_ELSEWHERE', places.home)
+    await sleep(50)
+  }
+}
+
+/** Tries SIGTERM before SIGKILL. Committed data is safe either way. */
 async function endRun(run: ProcessRun, obeys: boolean): Promise<void> {
   if (obeys && (await endsWithin(run, 10_000))) return
   signalRun(run, 'SIGTERM')
@@ -144,7 +159,7 @@ const found = (places: EmbeddedHome, started: boolean): EmbeddedServer => ({
 })
 
 /**
- * It may still be starting, or be held up: whoever works with it must not lose it to a command that is in a hurry.
+ * It may still be starting, or be held up: its current clients must not lose it because another command is impatient.
  * Returns false if it ends instead.
  *
  * @throws DATABASE.EMBEDDED_SILENT, DATABASE.EMBEDDED_CUT_OFF

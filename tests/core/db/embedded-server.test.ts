@@ -11,6 +11,7 @@ import {
   utimes,
   writeFile,
 } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from 'mysql2'
@@ -361,4 +362,25 @@ describe('the embedded server', () => {
     expect(runs.some(({ exit }) => exit === 0)).toBe(true)
     for (const { exit, said } of runs) if (exit !== 0) expect(said).toContain('LEASE.HELD')
   })
+})
+
+test('stopping a server that has no process here and refuses to stop ends with an error', async ({
+  home,
+}) => {
+  await mkdir(join(home, 'data'))
+  await mkdir(join(home, 'run'), { recursive: true, mode: 0o700 })
+  const { socket } = await embeddedStatus(home)
+  // as a server whose connections are all taken, in another container that shares the folder
+  const said = Buffer.from('\xff\x10\x04#08004Too many connections', 'latin1')
+  const refusing = createServer((client) => {
+    client.on('error', () => {})
+    client.end(Buffer.concat([Buffer.from([said.length, 0, 0, 0]), said]))
+  })
+  await new Promise<void>((done, fail) => refusing.once('error', fail).listen(socket, done))
+  try {
+    const code = await stopEmbeddedServer(home, { patienceMs: 200 }).then(() => 'stopped', codeOf)
+    expect(code).toBe('DATABASE.EMBEDDED_ELSEWHERE')
+  } finally {
+    await new Promise((done) => refusing.close(done))
+  }
 })
