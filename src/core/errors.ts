@@ -58,13 +58,13 @@ export const catalogue = {
     status: 500,
     exit: 74,
     say: (reason: string) =>
-      `The result could not be written to standard output: ${reason}. What was done stays done.`,
+      `The result could not be written to standard output: ${reason}. The command's changes are kept.`,
   }),
   'OUTPUT.SECRET_NOT_SHOWN': entry({
     status: 500,
     exit: 74,
     say: (what: string, reason: string) =>
-      `The ${what} could not be written to standard output (${reason}), so it was revoked: nobody has it. Run the command again where its output can be read.`,
+      `The ${what} could not be written to standard output (${reason}), so it was revoked. Run the command again with a working standard output.`,
   }),
 
   'CONFIG.INVALID': entry({
@@ -362,7 +362,7 @@ export const catalogue = {
             : 'This login may not see who holds it: grant it PROCESS.'
           : areCertain
             ? `It is held by ${sessions.slice(0, 10).join('; ')}.`
-            : `This server does not tell who holds it. It may be ${sessions.slice(0, 10).join('; or ')}.`,
+            : `This server doesn't report lock holders. Possible holders: ${sessions.slice(0, 10).join('; ')}.`,
         'Wait for that session or end it, then run "validonx tenant migrate --retry-failed".',
       ].join(' '),
   }),
@@ -515,7 +515,7 @@ export const catalogue = {
     status: 403,
     exit: 65,
     say: (slug: string, status: string) =>
-      `Tenant "${slug}" is ${status}, so it can't be used now. Its operator can tell why.`,
+      `Tenant "${slug}" is ${status}, so it can't be used now. Ask its operator why.`,
     cliHint: (slug) => `"validonx tenant show ${slug}" shows how far it is.`,
   }),
   'TENANT.STATUS.SUSPENDED': entry({

@@ -4,7 +4,7 @@ import type { Provisioner } from './provisioner.js'
 import { quoteText, quoteUser } from './sql.js'
 import { runOn } from './statements.js'
 
-/** What decides the form of the statements for accounts and grants on a server. */
+/** Server properties that determine the syntax of account and grant statements. */
 export type ServerTraits = {
   readonly isMariaDb: boolean
   /** MySQL with `partial_revokes=ON`: there `_` and `%` in a grant's database name are plain characters. */
@@ -15,7 +15,7 @@ export type ServerTraits = {
 
 type Variable = { readonly Variable_name: string; readonly Value: string }
 
-/** Every login may ask this; a server leaves out what it doesn't have. */
+/** Needs no privilege. Unknown variables are missing from the result. */
 const TRAITS_SQL =
   "show global variables where variable_name in ('version', 'partial_revokes', 'default_password_lifetime')"
 
@@ -62,7 +62,7 @@ export const passwordSql = (traits: ServerTraits, { user, host, password }: Acco
     `alter user ${quoteUser(user, host)} ${identifiedBy(traits, password)}`,
   ].join('; ')
 
-/** Whether a login failed in a way that setting its password can mend. */
+/** Whether a login failed in a way that resetting its password can fix. */
 export const isLoginRefused = (thrown: unknown): boolean =>
   isFailure(
     thrown,
@@ -72,7 +72,7 @@ export const isLoginRefused = (thrown: unknown): boolean =>
     'authentication unsupported',
   )
 
-/** MariaDB would make an account that no client of today can use if `old_passwords` were on. */
+/** MariaDB would make an account that current clients can't use if `old_passwords` were on. */
 const prelude = ({ isMariaDb }: ServerTraits): string[] =>
   isMariaDb ? ['set session old_passwords = 0'] : []
 

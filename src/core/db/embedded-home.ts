@@ -6,14 +6,14 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { AppError } from '../errors.js'
 import { newId } from '../ids.js'
 
-/** Where everything of one embedded server is. All of it depends on the folder alone, never on the caller. */
+/** Paths of one embedded server, derived from its folder alone. */
 export type EmbeddedHome = {
   readonly home: string
   readonly data: string
   readonly temporary: string
   readonly socketFolder: string
   readonly socket: string
-  /** Written by whoever starts the server: which run of which process it is. */
+  /** Identifies the server process. Written by the process that starts it. */
   readonly record: string
   readonly pidFile: string
   readonly lock: string
@@ -52,7 +52,7 @@ export function nearestHome(folder: string): string | undefined {
   for (let here = resolve(folder), first = true; ; here = dirname(here), first = false) {
     if (!first && here === dirname(here)) return undefined
     const home = join(here, FOLDER)
-    // what another user has here is refused by name; what they have above is none of ours
+    // another user's home is refused in this folder, ignored in a parent
     if (existsSync(home) && !isOurs(home)) return first ? home : undefined
     if (isEmbeddedHome(home)) return home
     if (existsSync(join(here, '.env')) || here === dirname(here)) return undefined
@@ -94,7 +94,7 @@ export async function assertOwnHome(folder: string): Promise<void> {
     throw new AppError('CONFIG.HOME_OF_ANOTHER', home, owner, process.getuid())
 }
 
-/** In a folder that others may enter, anybody could be the database. */
+/** In a folder that others may enter, another user could pose as the database. */
 async function assertPrivate(path: string): Promise<void> {
   const { uid, mode } = await lstat(path).then(
     (found) => (found.isDirectory() ? found : { uid: -1, mode: 0 }),

@@ -33,8 +33,8 @@ export const forgetServer = ({ record }: EmbeddedHome): Promise<void> => rm(reco
 
 /**
  * The process that runs on this home's data. Judged by the run of the process alone: one that doesn't answer may be
- * starting, busy or stopped, and is alive. Undefined also if it runs in another container or on another machine,
- * where only the lock on its data tells.
+ * starting, busy or stopped, and is alive. Undefined also if it runs in another container or on another machine:
+ * then only the lock on its data shows it.
  */
 export async function findServerRun(places: EmbeddedHome): Promise<FoundRun | undefined> {
   const record = await readRecord(places)
@@ -88,7 +88,7 @@ export function signalRun(run: ProcessRun, name: NodeJS.Signals): void {
 }
 
 export type Answer = {
-  /** Whether a server speaks at the socket, be it only to refuse: one with too many connections is well. */
+  /** Whether a server responds at the socket. A refusal ("too many connections") counts. */
   readonly speaks: boolean
   readonly version: string | undefined
 }

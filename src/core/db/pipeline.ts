@@ -15,7 +15,7 @@ type Driver = {
 
 /**
  * Sends two statements in one write, so that both cost one round trip: the driver itself sends the
- * second when the first is answered. The server answers them in order, the second also if it refused
+ * second when the first is answered. The server answers them in order, the second even if it refuses
  * the first.
  */
 export function runBoth<Result extends QueryResult>(

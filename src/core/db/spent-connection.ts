@@ -3,7 +3,7 @@ import { isFailure } from '../driver-failure.js'
 /**
  * Whether a connection must not be lent again after this error. After a failed COMMIT its transaction
  * may be open still, and the next one would commit it. A server that became read-only, or left its
- * cluster, stays so for this connection when others already lead to its successor.
+ * cluster, stays that way on this connection, even if new connections already reach the new primary.
  */
 const isSpentBy = (error: unknown, sql: string): boolean =>
   /^\s*commit\b/i.test(sql) || isFailure(error, 'read only', 'not ready')

@@ -62,8 +62,8 @@ const repeating = <T>(work: () => Promise<T>, ...kinds: readonly FailureKind[]):
   })
 
 /**
- * What a failed COMMIT means. Certain are a rollback that the server states, and a server that became
- * read-only: it rolls back. A timeout, a kill or a node that left its cluster may come after the commit
+ * What a failed COMMIT means. Only two failures certainly rolled back: one that the server reports as a
+ * rollback, and a read-only server. A timeout, a kill or a node that left its cluster may come after the commit
  * took effect.
  */
 export const failedCommit = (error: unknown): unknown =>
