@@ -4,7 +4,9 @@ import type { Log, LogFields } from './log.js'
 
 const PROBE_EVERY_MS = 1_000
 const REMIND_EVERY_MS = 60_000
-/** An outage that comes back this soon is the same one: not all database servers are back yet. */
+/** How long a probe may take before its silence counts as an outage. */
+const HELD_AT_MOST_MS = 5_000
+/** An outage that comes back this soon is the same one. */
 const SAME_OUTAGE_MS = 30_000
 
 export type OutageLog = Disposable & {
@@ -16,7 +18,8 @@ export type OutageLog = Disposable & {
 
 /**
  * Turns the many failures of a database outage into one line when it begins, a reminder with their number
- * once a minute, and one line when it ends.
+ * once a minute, and one line when it ends. If the platform's database answers, so that only a tenant or another
+ * server is affected, the lines are written as they are.
  */
 export function createOutageLog(
   log: Log,
@@ -26,24 +29,74 @@ export function createOutageLog(
   let timer: NodeJS.Timeout | undefined
   let since = 0
   let failures = 0
-  let lastFailureAt = 0
   let remindAt = 0
   let endedAt = Number.NEGATIVE_INFINITY
   let isRepeated = false
-  let isLooking = false
 
-  const fail = (error: unknown) => {
+  let answersSince = Number.NEGATIVE_INFINITY
+  let answeredAt = Number.NEGATIVE_INFINITY
+  let asking: Promise<boolean> | undefined
+  const held: Held[] = []
+  let isChecking = false
+
+  /** Whether the platform's database answers. One probe runs at a time: a hanging one holds a connection. */
+  const ask = (): Promise<boolean> => {
+    asking ??= (probe?.() ?? Promise.reject(new Error('no probe')))
+      .then(
+        () => true,
+        () => false,
+      )
+      .finally(() => {
+        asking = undefined
+      })
+    return asking
+  }
+
+  const fail = (failure: Held) => {
+    if (timer) {
+      failures += 1
+      return
+    }
+    if (!probe) return begin([failure])
+    if (performance.now() - answeredAt < probeEveryMs) return failure.write()
+    held.push(failure)
+    if (!isChecking) void check()
+  }
+
+  /** Decides whether the held failures begin an outage, or are those of one tenant or of another server. */
+  const check = async () => {
+    isChecking = true
+    let late: NodeJS.Timeout | undefined
+    const answers = await Promise.race([
+      ask(),
+      new Promise<false>((done) => {
+        late = setTimeout(() => done(false), HELD_AT_MOST_MS)
+        late.unref()
+      }),
+    ])
+    clearTimeout(late)
+    isChecking = false
+    if (!answers) return begin(held.splice(0))
+    answeredAt = performance.now()
+    writeHeld()
+  }
+
+  const writeHeld = () => {
+    for (const { write } of held.splice(0)) write()
+  }
+
+  const begin = (begun: readonly Held[]) => {
+    const [first] = begun
+    if (!first) return
     const now = performance.now()
-    failures += 1
-    lastFailureAt = now
-    if (timer) return
     isRepeated = now - endedAt < SAME_OUTAGE_MS
+    failures = isRepeated ? failures + begun.length : begun.length
     if (!isRepeated) {
       since = now
-      failures = 1
-      log.warn('the database is away: requests and work that need it fail', reasonOf(error))
+      log.warn('the database is away: requests and work that need it fail', reasonOf(first.error))
     }
     remindAt = now + remindEveryMs
+    answersSince = Number.POSITIVE_INFINITY
     timer = setInterval(() => void look(), probeEveryMs)
     timer.unref()
   }
@@ -54,17 +107,11 @@ export function createOutageLog(
       remindAt = asked + remindEveryMs
       log.warn('the database is still away', totals())
     }
-    // a probe that hangs holds a connection: the next ones would take the others
-    if (isLooking) return
-    isLooking = true
-    const isBack = await (probe?.() ?? Promise.reject(new Error('no probe'))).then(
-      () => true,
-      () => false,
-    )
-    isLooking = false
-    // after a relapse the failures themselves must have stopped, too
-    const quiet = performance.now() - lastFailureAt
-    if (!isBack || lastFailureAt > asked || (isRepeated && quiet < SAME_OUTAGE_MS) || !timer) return
+    if (asking) return
+    const isBack = await ask()
+    answersSince = isBack ? Math.min(answersSince, asked) : Number.POSITIVE_INFINITY
+    // after a relapse it must have answered for a while
+    if (!isBack || (isRepeated && asked - answersSince < SAME_OUTAGE_MS) || !timer) return
     clearInterval(timer)
     timer = undefined
     endedAt = performance.now()
@@ -76,7 +123,8 @@ export function createOutageLog(
   const unlessAway =
     (write: Log['warn']) =>
     (message: string, fields: LogFields = {}): void => {
-      if (isOutage(fields.error, timer !== undefined)) fail(fields.error)
+      if (isOutage(fields.error, timer !== undefined))
+        fail({ error: fields.error, write: () => write(message, fields) })
       else write(message, fields)
     }
 
@@ -88,9 +136,13 @@ export function createOutageLog(
     [Symbol.dispose]() {
       clearInterval(timer)
       timer = undefined
+      writeHeld()
     },
   }
 }
+
+/** A failure whose line waits until it's known whether there is an outage. */
+type Held = { readonly error: unknown; readonly write: () => void }
 
 /**
  * A pool that is exhausted is part of an outage, but doesn't begin one. What is wrong with one tenant is

@@ -52,3 +52,39 @@ test('one probe runs at a time, however long it takes', async () => {
 
   expect(most).toBe(1)
 })
+
+test('failures of another server are logged as themselves while the platform answers', async () => {
+  const outages = startLog({ probeEveryMs: 1 })
+  outages.probeWith(async () => {})
+  const error = Object.assign(new Error('connect'), { fatal: true, code: 'ECONNREFUSED' })
+  for (let each = 0; each < 3; each += 1) outages.log.error(`request ${each} failed`, { error })
+  await expect.poll(() => outages.lines.length).toBe(3)
+  await sleep(5)
+  outages.log.error('request 3 failed', { error })
+  outages[Symbol.dispose]()
+
+  expect(outages.lines).toEqual([0, 1, 2, 3].map((each) => `request ${each} failed`))
+})
+
+test('an outage ends when the platform answers, and later failures are logged', async () => {
+  const outages = startLog({ probeEveryMs: 1 })
+  let isAway = true
+  outages.probeWith(async () => {
+    if (isAway) throw new Error('away')
+  })
+  const fail = () => outages.log.error('request failed', { error: refusedLogin })
+  fail()
+  await expect.poll(() => outages.lines.length).toBe(1)
+  fail()
+  isAway = false
+  const crowd = setInterval(fail, 0)
+  await expect.poll(() => outages.lines).toContain('request failed')
+  clearInterval(crowd)
+  outages[Symbol.dispose]()
+
+  expect(outages.lines.slice(0, 3)).toEqual([
+    'the database is away: requests and work that need it fail',
+    'the database is back',
+    'request failed',
+  ])
+})
