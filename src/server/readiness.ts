@@ -52,5 +52,9 @@ export function createReadiness(platform: PlatformDb): { readonly ask: Readiness
 
 const NO_ANSWER = 'the platform database does not answer'
 
-const reasonOf = (error: unknown): string =>
-  isFailure(error, 'read only', 'not ready') ? 'the platform database cannot be written' : NO_ANSWER
+function reasonOf(error: unknown): string {
+  if (isFailure(error, 'read only', 'not ready')) return 'the platform database cannot be written'
+  return isFailure(error, 'unreachable', 'connection lost', 'too many connections')
+    ? NO_ANSWER
+    : 'the platform database cannot be used'
+}

@@ -8,6 +8,7 @@ import {
 import type { ServerEnv } from '../env.js'
 
 const RECORD_EVERY_MS = 3_600_000
+const RETRY_AFTER_MS = 60_000
 
 /** Headers in which proxies name the client, other than X-Forwarded-For. */
 const OTHERS = ['forwarded', 'x-real-ip'] as const
@@ -23,7 +24,10 @@ export function noticeProxies(ctx: Context) {
   let recordAt = 0
   let isLogged = false
   const attempt = (work: Promise<unknown>) =>
-    work.catch((error) => ctx.log.warn('a notice for "doctor" could not be written', { error }))
+    work.catch((error) => {
+      recordAt = Math.min(recordAt, performance.now() + RETRY_AFTER_MS)
+      ctx.log.warn('a notice for "doctor" could not be written', { error })
+    })
   if (trustedHops > 0) void attempt(deleteServerNotice(ctx.platform, UNREAD_CLIENT_ADDRESS))
 
   return createMiddleware<ServerEnv>(async function noticeProxies(c, next) {
