@@ -15,7 +15,7 @@ import { startServers } from '../support/process.js'
 import { createRandom } from '../support/random.js'
 
 const SEATS = 5
-const ROUNDS = volume(100, 500)
+const ROUNDS = volume(40, 500)
 const LIMIT = 100
 const METRIC = 'exports'
 

@@ -25,7 +25,7 @@ import { type Serving, startServers } from '../support/process.js'
 import { createRandom, type Random } from '../support/random.js'
 
 const TENANTS = 4
-const CALLS = volume(2_500, 10_000)
+const CALLS = volume(1_200, 10_000)
 const WIDTH = 160
 /** One of so many clients leaves early. */
 const LEAVES = 10

@@ -14,7 +14,7 @@ import { startCli, startScript } from '../support/real-process.js'
 import { startThrowAwayServer } from '../support/throw-away-server.js'
 import { type Crowd, productOf, SHARED, type Written } from '../support/trail-crowd.js'
 
-const EVENTS = volume(2_000, 10_000)
+const EVENTS = volume(1_000, 10_000)
 /** Writers of each process: sixteen in all. */
 const WRITERS = [6, 5, 5]
 const SLUGS = ['one', 'two', 'three']

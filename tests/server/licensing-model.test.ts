@@ -10,7 +10,7 @@ import { type Ask, asking, makeMember, type TenantAnswer } from '../support/memb
 import { open } from '../support/platform.js'
 import { fromElsewhere, openShop } from '../support/shop.js'
 
-const SEQUENCES = volume(400, 2_000)
+const SEQUENCES = volume(160, 2_000)
 /** So many sequences are under way at once. */
 const LINES = 4
 const ROUNDS_AT_MOST = volume(15, 3)

@@ -79,13 +79,21 @@ async function assertRefused(app: App, site: Site, callers: readonly Refused[]):
   const before = await contentsOf(site.ctx, site)
   const [answers, expected]: [string[], string[]] = [[], []]
   for (const [{ name, method }, wish] of wishes) {
-    for (const { who, headers, said } of callers) {
-      answers.push(`${who}: ${name}: ${(await send(app, method, wish, headers)).said}`)
-      expected.push(`${who}: ${name}: ${said}`)
-      if (method !== 'GET') continue
-      answers.push(`${who}: HEAD: ${(await send(app, 'HEAD', wish, headers)).said}`)
-      expected.push(`${who}: HEAD: ${said.split(' ')[0]}`)
-    }
+    const asked = callers.flatMap(({ who, headers, said }) => [
+      { who, headers, method, as: name, said },
+      ...(method === 'GET'
+        ? [{ who, headers, method: 'HEAD', as: 'HEAD', said: said.split(' ')[0] }]
+        : []),
+    ])
+    expected.push(...asked.map(({ who, as, said }) => `${who}: ${as}: ${said}`))
+    answers.push(
+      ...(await Promise.all(
+        asked.map(
+          async ({ who, headers, method, as }) =>
+            `${who}: ${as}: ${(await send(app, method, wish, headers)).said}`,
+        ),
+      )),
+    )
   }
 
   expect(answers).toEqual(expected)
