@@ -206,3 +206,16 @@ test.for([
     expect(codes).toEqual(Array.from({ length: 5 }, () => 'TENANT.DATABASE_NOT_OWNED'))
   },
 )
+
+house(
+  'new connections of a tenant do not wait for the relay, which locks the marker',
+  async ({ environment, scope }) => {
+    await scope.db.transaction(async (relay) => {
+      await relay.raw('select 1 from validonx_owner for update')
+      await using ctx = await open(environment)
+      const { db } = await enterTenant(ctx, scope.tenant.slug)
+
+      expect(await db('branding').pluck('id')).toEqual([1])
+    })
+  },
+)

@@ -13,42 +13,41 @@ type Driver = {
   sequenceId: number
 }
 
+export type Statement = { readonly sql: string; readonly values?: readonly unknown[] }
+
 /**
- * Sends two statements in one write, so that both cost one round trip: the driver itself sends the
- * second when the first is answered. The server answers them in order, the second even if it refuses
- * the first.
+ * Sends several statements in one write, so that together they cost one round trip: the driver itself sends
+ * each when the one before is answered. The server answers them in order, and goes on if it refuses one.
  */
-export function runBoth<Result extends QueryResult>(
+export function runTogether(
   connection: Connection,
-  first: string,
-  second: string,
-  values: readonly unknown[],
-): readonly [Promise<unknown>, Promise<Result>] {
+  statements: readonly Statement[],
+): Promise<QueryResult>[] {
   const driver = connection as unknown as Driver
   driver.stream.cork()
   try {
-    const [ahead, aheadAnswer] = send(connection, first, [])
-    const [behind, behindAnswer] = send<Result>(connection, second, values)
-    // it waits in line unless the connection was busy or is closed: then it's sent in its turn
-    if (driver._command === ahead) sendNow(driver, behind)
-    return [aheadAnswer, behindAnswer]
+    const sent = statements.map((statement) => send(connection, statement))
+    const [first, ...rest] = sent
+    // they wait in line unless the connection was busy or is closed: then each is sent in its turn
+    if (first && driver._command === first.command)
+      for (const { command } of rest) sendNow(driver, command)
+    return sent.map(({ answer }) => answer)
   } finally {
     driver.stream.uncork()
   }
 }
 
-function send<Result extends QueryResult>(
+function send(
   connection: Connection,
-  sql: string,
-  values: readonly unknown[],
-): readonly [Command, Promise<Result>] {
+  { sql, values = [] }: Statement,
+): { readonly command: Command; readonly answer: Promise<QueryResult> } {
   let command: unknown
-  const answer = new Promise<Result>((done, fail) => {
-    command = connection.query<Result>(sql, values as unknown[], (error, result) =>
+  const answer = new Promise<QueryResult>((done, fail) => {
+    command = connection.query<QueryResult>(sql, values as unknown[], (error, result) =>
       error ? fail(error) : done(result),
     )
   })
-  return [command as Command, answer]
+  return { command: command as Command, answer }
 }
 
 function sendNow(driver: Driver, command: Command): void {

@@ -1,9 +1,8 @@
-import type { Connection, QueryResult } from 'mysql2'
+import type { Connection, QueryResult, RowDataPacket } from 'mysql2'
 import { AppError } from '../errors.js'
 import { OWNER_TABLE } from './ownership.js'
-import { runBoth } from './pipeline.js'
+import { runTogether, type Statement } from './pipeline.js'
 import { quoteText } from './sql.js'
-import { runOn } from './statements.js'
 
 /** Per-session options. */
 export type Session = {
@@ -114,29 +113,18 @@ export const settingsOf = ({
   { name: 'lock_wait_timeout', value: lockWaitSeconds, why: 'a schema change waits for a day' },
 ]
 
-/** Shows up in the server's refusal of the time zone, and nowhere else. */
-const NOT_THE_OWNER = 'validonx: not the owner'
-
 /**
- * The marker, twice if it is the only one: a dump restored over a database may have added another. The
- * index holds both ends, so `max_join_size` doesn't count, which isn't ours yet.
+ * Reads the marker. A second row means that a dump was restored over the database. A statement of its own: a
+ * subquery in SET would lock the row, and wait for the relay, which holds it while it writes to the platform.
  */
-const OWNERS = `(select concat(min(tenant_id), ' ', max(tenant_id)) from ${OWNER_TABLE})`
+const OWNER_SQL = `select tenant_id from ${OWNER_TABLE} limit 2`
 
-/**
- * One statement, so that a session costs one round trip. Each server skips the comment with what it
- * lacks. The owner's marker is checked in it too: there is no time zone of that name.
- */
+/** One statement for all variables. Each server skips the comment with what it lacks. */
 export function setUpSql(session: Session, lacking: ReadonlySet<string> = new Set()): string {
-  const { owner } = session
-  const zone = quoteText('+00:00')
-  const timeZone = owner
-    ? `if(${OWNERS} = ${quoteText(`${owner.id} ${owner.id}`)}, ${zone}, ${quoteText(NOT_THE_OWNER)})`
-    : zone
   const settings = settingsOf(session).filter(({ name }) => !lacking.has(name))
   const of = (family: Setting['only']) =>
     settings.filter(({ only }) => only === family).map((setting) => `, ${assignment(setting)}`)
-  return `set session time_zone = ${timeZone}${of(undefined).join('')} /*M! ${of('MariaDB').join('')} */ /*!80000 ${of('MySQL').join('')} */`
+  return `set session time_zone = '+00:00'${of(undefined).join('')} /*M! ${of('MariaDB').join('')} */ /*!80000 ${of('MySQL').join('')} */`
 }
 
 const assignment = ({ name, value }: Setting): string =>
@@ -149,18 +137,7 @@ const assignment = ({ name, value }: Setting): string =>
  *   marker, or none; what the driver throws
  */
 export async function setUpSession(connection: Connection, session: Session): Promise<void> {
-  const lacking = lackingOn(connection)
-  for (;;) {
-    try {
-      await runOn(connection, setUpSql(session, lacking))
-      return
-    } catch (error) {
-      if (session.owner) assertOwned(error, session.owner.slug)
-      const name = unsettableVariable(error)
-      if (name === undefined || lacking.has(name)) throw error
-      lacking.add(name)
-    }
-  }
+  await setUp(connection, session, [])
 }
 
 /**
@@ -169,19 +146,40 @@ export async function setUpSession(connection: Connection, session: Session): Pr
 export async function setUpAndRead<Result extends QueryResult>(
   connection: Connection,
   session: Session,
-  { sql, values }: { readonly sql: string; readonly values: readonly unknown[] },
+  read: Statement,
 ): Promise<Result> {
-  const [setUp, answer] = await Promise.allSettled(
-    runBoth<Result>(connection, setUpSql(session, lackingOn(connection)), sql, values),
-  )
-  if (setUp.status === 'rejected') {
-    if (session.owner) assertOwned(setUp.reason, session.owner.slug)
-    if (unsettableVariable(setUp.reason) === undefined) throw setUp.reason
-    await setUpSession(connection, session)
-    return runOn<Result>(connection, sql, values)
+  const [answer] = await setUp(connection, session, [read])
+  return answer as Result
+}
+
+async function setUp(
+  connection: Connection,
+  session: Session,
+  reads: readonly Statement[],
+): Promise<QueryResult[]> {
+  const { owner } = session
+  const lacking = lackingOn(connection)
+  for (;;) {
+    const [set, ...answers] = await Promise.allSettled(
+      runTogether(connection, [
+        { sql: setUpSql(session, lacking) },
+        ...(owner ? [{ sql: OWNER_SQL }] : []),
+        ...reads,
+      ]),
+    )
+    if (set?.status === 'rejected') {
+      const name = unsettableVariable(set.reason)
+      // what a server doesn't have can't be set wrongly
+      if (name === undefined || lacking.has(name)) throw set.reason
+      lacking.add(name)
+      continue
+    }
+    if (owner) assertOwned(answers.shift(), owner)
+    return answers.map((answer) => {
+      if (answer.status === 'rejected') throw answer.reason
+      return answer.value
+    })
   }
-  if (answer.status === 'rejected') throw answer.reason
-  return answer.value
 }
 
 type ServerError = { readonly errno?: unknown; readonly sqlMessage?: unknown }
@@ -189,12 +187,19 @@ type ServerError = { readonly errno?: unknown; readonly sqlMessage?: unknown }
 /** No marker table, or one with other columns. */
 const NO_MARKER: readonly unknown[] = [1146, 1054]
 
-function assertOwned(error: unknown, slug: string): void {
-  const { errno, sqlMessage } = error as ServerError
-  if (String(sqlMessage).includes(NOT_THE_OWNER))
+function assertOwned(
+  marker: PromiseSettledResult<QueryResult> | undefined,
+  { id, slug }: { readonly id: string; readonly slug: string },
+): void {
+  if (marker?.status === 'rejected') {
+    const { errno } = marker.reason as ServerError
+    throw NO_MARKER.includes(errno)
+      ? new AppError('TENANT.DATABASE_NOT_OWNED', slug).because(marker.reason)
+      : marker.reason
+  }
+  const rows = (marker?.value ?? []) as RowDataPacket[]
+  if (rows.length !== 1 || rows[0]?.tenant_id !== id)
     throw new AppError('TENANT.DATABASE_NOT_OWNED', slug)
-  if (NO_MARKER.includes(errno))
-    throw new AppError('TENANT.DATABASE_NOT_OWNED', slug).because(error)
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import type { Connection, RowDataPacket } from 'mysql2'
 import { expect, inject } from 'vitest'
 import { openConnection } from '../../../src/core/db/connect.js'
-import { runBoth } from '../../../src/core/db/pipeline.js'
+import { runTogether } from '../../../src/core/db/pipeline.js'
 import { parseDatabaseUrl } from '../../../src/core/db/server-address.js'
 import { runOn } from '../../../src/core/db/statements.js'
 import { test as house } from '../../support/house.js'
@@ -37,7 +37,7 @@ test('two statements are sent before the first is answered, which the driver alo
   const both = FIRST.length + SECOND.length
   let answers: readonly Promise<unknown>[] = []
   const pipelined = sentBy(() => {
-    answers = runBoth(connection, FIRST, SECOND, ['x'])
+    answers = runTogether(connection, [{ sql: FIRST }, { sql: SECOND, values: ['x'] }])
   })
   await Promise.all(answers)
   const inTurn = sentBy(() => {
@@ -55,8 +55,8 @@ test('each statement gets its own answer, however long, time after time', async 
   const texts = ['', 'x', LONG, "'; drop table x; --"]
   const found: unknown[] = []
   for (const text of [...texts, ...texts]) {
-    const [, second] = runBoth<RowDataPacket[]>(connection, FIRST, SECOND, [text])
-    found.push(...(await second))
+    const [, second] = runTogether(connection, [{ sql: FIRST }, { sql: SECOND, values: [text] }])
+    found.push(...((await second) as RowDataPacket[]))
     found.push(...(await runOn<RowDataPacket[]>(connection, 'select 1 as one')))
   }
 
@@ -68,7 +68,9 @@ test('each statement gets its own answer, however long, time after time', async 
 
 test('a refused statement leaves the answer of the other alone', async ({ connection }) => {
   const said = async (first: string, second: string) =>
-    (await Promise.allSettled(runBoth(connection, first, second, []))).map(({ status }) => status)
+    (await Promise.allSettled(runTogether(connection, [{ sql: first }, { sql: second }]))).map(
+      ({ status }) => status,
+    )
 
   expect(await said('set @@no_such = 1', 'select 1')).toEqual(['rejected', 'fulfilled'])
   expect(await said('select 1', 'select nothing')).toEqual(['fulfilled', 'rejected'])
@@ -81,10 +83,28 @@ test('behind a statement that is still answered, or on a closed connection, noth
   connection,
 }) => {
   const busy = runOn<RowDataPacket[]>(connection, 'select sleep(0.05) as slept')
-  const [, second] = runBoth<RowDataPacket[]>(connection, FIRST, SECOND, ['x'])
+  const [, second] = runTogether(connection, [{ sql: FIRST }, { sql: SECOND, values: ['x'] }])
   expect([await busy, await second]).toEqual([[{ slept: 0 }], [{ before_: 7, text_: 'x' }]])
 
   connection.destroy()
-  const closed = await Promise.allSettled(runBoth(connection, FIRST, SECOND, []))
+  const closed = await Promise.allSettled(
+    runTogether(connection, [{ sql: FIRST }, { sql: SECOND }]),
+  )
   expect(closed.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+})
+
+test('a third statement gets its own answer too, also if the second is refused', async ({
+  connection,
+}) => {
+  const [first, second, third] = await Promise.allSettled(
+    runTogether(connection, [
+      { sql: FIRST },
+      { sql: 'select nothing' },
+      { sql: SECOND, values: [LONG] },
+    ]),
+  )
+
+  expect([first?.status, second?.status]).toEqual(['fulfilled', 'rejected'])
+  expect(third).toMatchObject({ status: 'fulfilled', value: [{ before_: 7, text_: LONG }] })
+  expect(connection.odd).toEqual([])
 })
