@@ -9,7 +9,7 @@ const MASK = '***'
 
 /** How the names of secrets end, for JavaScript's, HTTP's and SQL's ways to write a name. */
 const SECRET_WORD =
-  '(?:passw(?:or)?d|pwd|passphrase|credential|secret|token|authorization|(?:api|app|private|secret|signing|encryption)[_-]?key)s?(?:[_-]?(?:keys?|hash|confirmation))?'
+  '(?:passw(?:or)?d|pwd|passphrase|credential|secret|token|authorization|(?:api|app|private|secret|signing|encryption)[_-]?key)s?(?:[_-]?(?:keys?|confirmation))?'
 
 /** What secrets look like inside text. What precedes the secret is kept. */
 const SECRETS: readonly [RegExp, string][] = [
@@ -24,7 +24,7 @@ const SECRETS: readonly [RegExp, string][] = [
   [new RegExp(`(${SECRET_WORD}'?: ')(?:\\\\.|[^'\\\\])*`, 'gi'), `$1${MASK}`],
   // headers
   [
-    /\b((?:x-[\w-]*(?:key|token|secret|signature|password)|api-?key)\s*:\s*)[^\s"']+/gi,
+    /\b((?:x-[\w-]{0,40}(?:key|token|secret|signature|password)|api-?key)\s*:\s*)[^\s"']+/gi,
     `$1${MASK}`,
   ],
   [/\b((?:proxy-)?authorization\s*:\s*(?:[\w-]+ +)?)[^\s"']+/gi, `$1${MASK}`],

@@ -117,6 +117,7 @@ describe('the log', () => {
       url: new URL('https://hooks.example.com:8443/path'),
       count: 12n,
       said: 'Access denied for user (using password: YES)',
+      advice: 'set VALIDONX_PASSWORD_HASH=bcrypt; the token is invalid',
       id: '019ab1c2-0000-7000-8000-000000000000',
     })
 
@@ -128,6 +129,7 @@ describe('the log', () => {
       url: 'https://hooks.example.com:8443/path',
       count: '12',
       said: 'Access denied for user (using password: YES)',
+      advice: 'set VALIDONX_PASSWORD_HASH=bcrypt; the token is invalid',
       id: '019ab1c2-0000-7000-8000-000000000000',
     })
   })
