@@ -24,6 +24,7 @@ import {
   isNoFolder,
   OpenApiContract,
   type OpenApiDocument,
+  readingsOf,
 } from '../support/openapi.js'
 import { fromElsewhere, openShop } from '../support/shop.js'
 
@@ -665,7 +666,9 @@ const faultsIn = (
   ...contract.faultsOf(endpoint, answered),
   // documented, as it can happen; but not by any request
   ...(answered.status >= 500 ? [`${answered.status} is a fault of ours`] : []),
-  ...(answered.status < 300 && body && !contract.allows(endpoint, body.value)
+  ...(answered.status < 300 &&
+  body &&
+  !readingsOf(body.value).some((reading) => contract.allows(endpoint, reading))
     ? [`${answered.status} to a body that the document does not take`]
     : []),
 ]

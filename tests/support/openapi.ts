@@ -143,3 +143,18 @@ export class OpenApiContract {
     return compiled
   }
 }
+
+/** What a body may mean: PHP clients send `[]` for an empty object, and null for nothing. */
+export function readingsOf(value: unknown): unknown[] {
+  if (Array.isArray(value)) return value.length === 0 ? [value, {}] : [value]
+  if (value === null) return [value, {}]
+  if (typeof value !== 'object') return [value]
+  return Object.entries(value).reduce<Record<string, unknown>[]>(
+    (readings, [name, own]) =>
+      readings.flatMap((reading) => [
+        ...readingsOf(own).map((each) => ({ ...reading, [name]: each })),
+        ...(own === null ? [reading] : []),
+      ]),
+    [{}],
+  )
+}
