@@ -22,7 +22,8 @@ export default defineConfig({
           testTimeout: process.env.VALIDONX_TEST_CAMPAIGN === '1' ? 3_600_000 : 300_000,
           hookTimeout: 300_000,
           expect: { poll: { timeout: 150_000, interval: 10 } },
-          maxWorkers: 2,
+          // a third one works while two wait for the database or a process
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },
