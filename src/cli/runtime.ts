@@ -35,7 +35,7 @@ export type CrashHandler = {
   report(error: unknown): void
   /** Called for the first one: finishes what is under way. */
   close(): Promise<void>
-  /** The process exits when this has passed, whatever `close` does. */
+  /** The process exits after this time, even if `close` has not finished. */
   readonly withinSeconds: number
 }
 
